@@ -1,0 +1,97 @@
+# Every target sets up what it needs by itself; the second time that takes no time.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+
+export PYTHONPATH := .:layers/common
+# Only the interpreter that is here: no look for others online.
+export UV_PYTHON_DOWNLOADS := never
+export UV_LINK_MODE := copy
+export TIKTOKEN_CACHE_DIR := $(CURDIR)/.build/tiktoken
+
+# uv where it reaches the index, else pip, which knows a private one from its own configuration.
+install = VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip install --quiet --require-hashes -r $(1) \
+	|| $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1)
+
+.PHONY: help
+help: ## Show the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+$(VENV)/.base: requirements/uv.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; '$(PYTHON)' is older. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Setting up $(VENV) (once)"
+	@$(PYTHON) -m venv $(VENV) \
+	  || { echo "Python cannot make a virtual environment. On Debian: apt install python3-venv"; exit 1; }
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $@
+
+$(VENV)/.run: requirements/run.txt $(VENV)/.base
+	@echo "Installing what running needs (once)"
+	@$(call install,requirements/run.txt)
+	@touch $@
+
+$(VENV)/.test: requirements/test.txt $(VENV)/.run
+	@echo "Installing what tests and deployment need (once)"
+	@$(call install,requirements/test.txt)
+	@touch $@
+
+.build/.ranks: requirements/ranks.txt infra/ranks.py $(VENV)/.base
+	@echo "Fetching the tokenizer's ranks (once)"
+	@$(PY) -m infra.ranks
+	@touch $@
+
+.PHONY: run
+run: $(VENV)/.run .build/.ranks ## Run everything on this machine, at http://127.0.0.1:8080
+	@exec $(PY) -m local.stack run
+
+.PHONY: demo
+demo: $(VENV)/.run .build/.ranks ## Run, ask one question about the samples, print its cited answer, stop
+	@exec $(PY) -m local.stack demo
+
+.PHONY: test
+test: $(VENV)/.test .build/.ranks ## Run all tests
+	@$(PY) -m pytest $(ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.test ## Check style and types
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+
+.PHONY: format
+format: $(VENV)/.test ## Format the code
+	@$(VENV)/bin/ruff check --fix .
+	@$(VENV)/bin/ruff format .
+
+.PHONY: layers
+layers: $(VENV)/.test .build/.ranks ## Build the Lambda layer and the functions' packages
+	@$(PY) -m infra.bundle
+
+.PHONY: synth
+synth: layers ## Synthesize the CloudFormation template into cdk.out
+	@$(PY) -m infra.app
+
+.PHONY: bench
+bench: $(VENV)/.test .build/.ranks ## Measure: cold starts
+	@$(PY) -m bench.cold_start
+
+.PHONY: openapi
+openapi: $(VENV)/.run ## Write the OpenAPI description that GET /openapi.json serves
+	@$(PY) -m infra.openapi
+
+.PHONY: lock
+lock: $(VENV)/.base ## Pin the requirements anew
+	@for name in uv run test; do \
+	  $(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+	    requirements/$$name.in -o requirements/$$name.txt; done
+
+.PHONY: clean
+clean: ## Remove what was built and installed; documents in .local stay
+	rm -rf $(VENV) .build cdk.out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,61 @@
+"""Stripe's webhook events: from raw bytes and a signature to an event that is really Stripe's. Pure."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from stripe import SignatureVerificationError, WebhookSignature
+
+from minirag.runtime.errors import Malformed
+
+# Seconds a signature stays good; without a tolerance a recorded request could be replayed for ever.
+_TOLERANCE: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class StripeEvent:
+    """An event as Stripe signed it."""
+
+    id: str
+    type: str
+    customer_id: str | None
+    payload: dict[str, Any]
+
+
+def verify(body: bytes, signature: str, secrets: Sequence[str]) -> StripeEvent:
+    """The event of a webhook request, signed with one of `secrets` (two during a rotation).
+
+    Raises Malformed if no signature holds, it is older than 300 s, or the body is no event.
+    """
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Malformed("The body is not UTF-8.") from error
+    if not any(_signed(text, signature, secret) for secret in secrets):
+        raise Malformed("The Stripe-Signature header does not match the body, or is too old.", code="bad_signature")
+    try:
+        payload = json.loads(text)
+        event_id, event_type = payload["id"], payload["type"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise Malformed("The body is not a Stripe event.") from error
+    if not isinstance(event_id, str) or not isinstance(event_type, str):
+        raise Malformed("The body is not a Stripe event.")
+    return StripeEvent(event_id, event_type, _customer(payload), payload)
+
+
+def _signed(text: str, signature: str, secret: str) -> bool:
+    try:
+        return bool(WebhookSignature.verify_header(text, signature, secret, _TOLERANCE))
+    except SignatureVerificationError:
+        return False
+
+
+def _customer(payload: dict[str, Any]) -> str | None:
+    """The customer an event is about: its object's `customer`, or the object itself if it is one."""
+    data = payload.get("data")
+    stripe_object = data.get("object") if isinstance(data, dict) else None
+    if not isinstance(stripe_object, dict):
+        return None
+    customer = stripe_object.get("id") if stripe_object.get("object") == "customer" else stripe_object.get("customer")
+    return customer if isinstance(customer, str) else None

