@@ -56,18 +56,14 @@ class _Boundary:
         request_id = problem.request_id_from(request.headers)
         request.state.request_id = request_id
         telemetry.begin(request_id, function=self.name, method=request.method)
-        started, status, received = perf_counter(), 500, 0
+        started, status = perf_counter(), 500
+        # API Gateway hands over the whole body at once.
+        body = await receive()
         limit = settings.current().max_body_bytes
 
-        async def limited_receive() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > limit:
-                raise TooLarge(
-                    f"The request body is larger than {limit // settings.MIB} MiB. Larger files go through a presigned "
-                    "upload."
-                )
+        async def replay() -> Message:
+            nonlocal body
+            message, body = body, {"type": "http.disconnect"}
             return message
 
         async def tagged_send(message: Message) -> None:
@@ -78,7 +74,11 @@ class _Boundary:
             await send(message)
 
         try:
-            await self.app(scope, limited_receive, tagged_send)
+            if len(body.get("body", b"")) > limit:
+                detail = f"The request body is larger than {limit} bytes. Put larger files into the drop folder."
+                await _response(problem.of(TooLarge(detail), request_id))(scope, replay, tagged_send)
+            else:
+                await self.app(scope, replay, tagged_send)
         finally:
             route = scope.get("route")
             telemetry.event(

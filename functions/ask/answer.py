@@ -1,0 +1,179 @@
+"""The whole way of a question: retrieve, prompt, complete, verify, and say what it cost."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from time import perf_counter
+from typing import Final
+from uuid import UUID
+
+from minirag.knowledge.cost import cost_usd
+from minirag.knowledge.embeddings.choose import embedder as choose_embedder
+from minirag.knowledge.llm.choose import provider as choose_provider
+
+from functions.ask import cite, prompt, support
+from functions.ask.rank import Candidate
+from functions.ask.retrieve import Retrieved, retrieve
+from minirag.knowledge import texts
+from minirag.knowledge.chunks import Chunk
+from minirag.knowledge.filters import Filters
+from minirag.knowledge.llm import Completion, Passage
+from minirag.runtime import db, settings, telemetry
+from minirag.tenancy.identity import Caller
+
+_NEAREST: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What was asked, within which bounds, and who should answer."""
+
+    query: str
+    k: int
+    filters: Filters
+    provider: str | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A quote that was found in the stored text: `quote` is the source's canonical text[start:end]."""
+
+    marker: int
+    chunk_id: UUID
+    source_id: UUID
+    page: int | None
+    start: int
+    end: int
+    quote: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an answer took; `cost_usd` None if a price is not known."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    embedding_tokens: int
+    cost_usd: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer whose every citation was checked, or a plain sentence that there is none."""
+
+    text: str
+    outcome: str
+    score: float
+    found: Sequence[tuple[Candidate, Chunk]]
+    citations: Sequence[Citation]
+    provider: str
+    model: str
+    usage: Usage
+
+
+def search(caller: Caller, question: Question, *, seconds: float) -> Retrieved:
+    """Retrieval alone."""
+    return retrieve(
+        caller.tenant,
+        caller.workspace_id,
+        question.query,
+        k=question.k,
+        filters=question.filters,
+        embedder=choose_embedder(settings.current()),
+        seconds=seconds,
+    )
+
+
+def answer(caller: Caller, question: Question, *, seconds: float) -> Answer:
+    """Answer `question` from the caller's workspace within `seconds`.
+
+    The cache and the single flight belong around all that follows: under a key made of `caller.generation`, which
+    came with the caller's identity, and is not looked up again.
+    """
+    started = perf_counter()
+    provider = choose_provider(settings.current(), question.provider, question.model)
+    retrieved = search(caller, question, seconds=seconds)
+    passages = [
+        Passage(marker, chunk.id, chunk.source_id, chunk.source_name, chunk.content, candidate.score)
+        for marker, (candidate, chunk) in enumerate(retrieved.found, 1)
+    ]
+    completion = Completion("", provider.model, 0, 0)
+    if support.answerable(_signals(retrieved)):
+        left = seconds - (perf_counter() - started)
+        completion = provider.complete(prompt.build(question.query, passages, retrieved.idf), seconds=left)
+    verified, citations = _verify(caller, completion.text, passages, retrieved)
+    answered = bool(citations) and prompt.NO_ANSWER not in completion.text
+    telemetry.event(
+        "ask.completed",
+        outcome="answered" if answered else "no_answer",
+        provider=provider.name,
+        chunks=len(passages),
+        citations=len(citations),
+        duration_ms=round((perf_counter() - started) * 1000, 1),
+    )
+    return Answer(
+        text=verified.text if answered else _no_answer(retrieved),
+        outcome="answered" if answered else "no_answer",
+        score=verified.score if answered else 0.0,
+        found=retrieved.found,
+        citations=citations if answered else [],
+        provider=provider.name,
+        model=completion.model,
+        usage=_usage(completion, retrieved),
+    )
+
+
+def _signals(retrieved: Retrieved) -> support.Signals:
+    contents = [chunk.content for _, chunk in retrieved.found]
+    return support.Signals(support.coverage(retrieved.idf, contents), retrieved.keyword_share, retrieved.cosine)
+
+
+def _verify(
+    caller: Caller, draft: str, passages: Sequence[Passage], retrieved: Retrieved
+) -> tuple[cite.Verified, list[Citation]]:
+    """Check the draft's citations against the canonical text, read again from the store."""
+    chunks = {passage.marker: chunk for passage, (_, chunk) in zip(passages, retrieved.found, strict=True)}
+    stored: dict[int, texts.Slice] = {}
+    if draft:
+        with db.transaction(caller.tenant, snapshot=True) as tx:
+            stored = {
+                marker: texts.read(tx, caller.workspace_id, chunk.source_id, chunk.start_offset, chunk.end_offset)
+                for marker, chunk in chunks.items()
+            }
+    verified = cite.verify(draft, passages, {marker: one.text for marker, one in stored.items()})
+    citations = [
+        Citation(
+            marker=span.marker,
+            chunk_id=chunks[span.marker].id,
+            source_id=chunks[span.marker].source_id,
+            page=stored[span.marker].page_at(chunks[span.marker].start_offset + span.start),
+            start=chunks[span.marker].start_offset + span.start,
+            end=chunks[span.marker].start_offset + span.end,
+            quote=span.quote,
+        )
+        for span in verified.spans
+    ]
+    return verified, citations
+
+
+def _no_answer(retrieved: Retrieved) -> str:
+    nearest = list(dict.fromkeys(chunk.source_name for _, chunk in retrieved.found))[:_NEAREST]
+    if not nearest:
+        return "I don't know: there is nothing in the documents about this."
+    return f"I don't know: the documents do not answer this. The nearest are {', '.join(nearest)}."
+
+
+def _usage(completion: Completion, retrieved: Retrieved) -> Usage:
+    generation = cost_usd(completion.model, completion.prompt_tokens, completion.completion_tokens)
+    embedding = (
+        Decimal(0)
+        if retrieved.embedding_model is None
+        else cost_usd(retrieved.embedding_model, retrieved.embedding_tokens, 0)
+    )
+    return Usage(
+        prompt_tokens=completion.prompt_tokens,
+        completion_tokens=completion.completion_tokens,
+        embedding_tokens=retrieved.embedding_tokens,
+        cost_usd=generation + embedding if generation is not None and embedding is not None else None,
+    )

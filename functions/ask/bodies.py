@@ -1,0 +1,165 @@
+"""What the question API takes and gives."""
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from functions.ask.answer import Answer
+from functions.ask.rank import Candidate
+from minirag.knowledge.chunks import Chunk
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
+def _aware(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError("must carry a time zone, like 2026-01-31T00:00:00Z")
+    return moment
+
+
+Moment = Annotated[datetime, AfterValidator(_aware)]
+Names = Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=100)]
+
+
+class FiltersIn(BaseModel):
+    """What the search is confined to; a source matches if all given conditions hold."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source_ids: Annotated[list[UUID], Field(max_length=1000)] | None = None
+    types: Names | None = None
+    tags: Names | None = None
+    language: Annotated[str, Field(max_length=35)] | None = None
+    created_after: Moment | None = None
+    created_before: Moment | None = None
+
+
+class SearchIn(BaseModel):
+    """A question, without an answer wanted."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    query: Annotated[str, Field(min_length=1), AfterValidator(_not_blank)]
+    k: Annotated[int, Field(ge=1, le=50)] = 8
+    filters: FiltersIn | None = None
+    workspace_id: UUID | None = None
+
+
+class AskIn(SearchIn):
+    """A question."""
+
+    provider: Annotated[str, Field(max_length=64)] | None = None
+    model: Annotated[str, Field(max_length=128)] | None = None
+
+
+class SourceOut(BaseModel):
+    name: str
+    type: str | None
+    uri: str
+
+
+class RanksOut(BaseModel):
+    """Where the chunk stood in each list, from 1; None if it was not among the candidates there."""
+
+    keyword: int | None
+    vector: int | None
+
+
+class ChunkOut(BaseModel):
+    """A passage: `content` is the source's canonical text[start:end]."""
+
+    id: UUID
+    source_id: UUID
+    source: SourceOut
+    content: str
+    page: int | None
+    section: str | None
+    start: int
+    end: int
+    score: float
+    ranks: RanksOut
+
+    @classmethod
+    def of(cls, candidate: Candidate, chunk: Chunk) -> "ChunkOut":
+        return cls(
+            id=chunk.id,
+            source_id=chunk.source_id,
+            source=SourceOut(name=chunk.source_name, type=chunk.source_type, uri=chunk.source_uri),
+            content=chunk.content,
+            page=chunk.page,
+            section=chunk.section,
+            start=chunk.start_offset,
+            end=chunk.end_offset,
+            score=round(candidate.score, 6),
+            ranks=RanksOut(keyword=candidate.keyword_rank, vector=candidate.vector_rank),
+        )
+
+
+class CitationOut(BaseModel):
+    """What a marker of the answer stands for: `quote` is the source's canonical text[start:end]."""
+
+    marker: int
+    chunk_id: UUID
+    source_id: UUID
+    page: int | None
+    start: int
+    end: int
+    quote: str
+
+
+class UsageOut(BaseModel):
+    prompt_tokens: int
+    completion_tokens: int
+    embedding_tokens: int
+    cost_usd: float | None
+
+
+class SearchOut(BaseModel):
+    chunks: list[ChunkOut]
+    count: int
+    request_id: str
+
+
+class AskOut(BaseModel):
+    """An answer; `score` is the supported share of its claims, `outcome` answered or no_answer."""
+
+    answer: str
+    chunks: list[ChunkOut]
+    score: float
+    count: int
+    citations: list[CitationOut]
+    outcome: str
+    provider: str
+    model: str
+    cached: str
+    usage: UsageOut
+    request_id: str
+
+    @classmethod
+    def of(cls, answer: Answer, request_id: str) -> "AskOut":
+        cost = answer.usage.cost_usd
+        return cls(
+            answer=answer.text,
+            chunks=[ChunkOut.of(candidate, chunk) for candidate, chunk in answer.found],
+            score=round(answer.score, 4),
+            count=len(answer.found),
+            citations=[CitationOut(**asdict(citation)) for citation in answer.citations],
+            outcome=answer.outcome,
+            provider=answer.provider,
+            model=answer.model,
+            cached="miss",
+            usage=UsageOut(
+                prompt_tokens=answer.usage.prompt_tokens,
+                completion_tokens=answer.usage.completion_tokens,
+                embedding_tokens=answer.usage.embedding_tokens,
+                cost_usd=None if cost is None else float(cost),
+            ),
+            request_id=request_id,
+        )

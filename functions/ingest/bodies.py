@@ -1,0 +1,149 @@
+"""What the ingestion API takes and gives."""
+
+from datetime import datetime
+from typing import Annotated, Final
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from minirag.knowledge import jobs, sources, texts
+
+WAIT_MAX: Final = 25
+
+Tag = Annotated[str, Field(min_length=1, max_length=64)]
+Tags = Annotated[list[Tag], Field(max_length=32)]
+Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
+
+
+class SourceOut(BaseModel):
+    """A document of the workspace."""
+
+    id: UUID
+    name: str
+    type: str | None
+    uri: str
+    status: str
+    bytes: int
+    pages: int | None
+    chunks: int
+    language: str | None
+    tags: list[str]
+    created_at: datetime
+    error: dict[str, str] | None = None
+
+    @classmethod
+    def of(cls, source: sources.Source) -> "SourceOut":
+        error = _error(source.error_code, source.error_detail)
+        return cls(
+            id=source.id,
+            name=source.name,
+            type=source.type,
+            uri=source.uri,
+            status=source.status,
+            bytes=source.bytes,
+            pages=source.pages,
+            chunks=source.chunks,
+            language=source.language,
+            tags=source.tags,
+            created_at=source.created_at,
+            error=error,
+        )
+
+
+class JobOut(BaseModel):
+    """A job and how far it is."""
+
+    id: UUID
+    kind: str
+    status: str
+    stage: str
+    progress: float
+    source_id: UUID
+    chunks_added: int
+    timings_ms: dict[str, float]
+    error: dict[str, str] | None = None
+    attempts: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, job: jobs.Job) -> "JobOut":
+        return cls(
+            id=job.id,
+            kind=job.kind,
+            status=job.status,
+            stage=job.stage,
+            progress=job.progress,
+            source_id=job.source_id,
+            chunks_added=job.chunks_added,
+            timings_ms=job.timings,
+            error=_error(job.error_code, job.error_detail),
+            attempts=job.attempts,
+            created_at=job.created_at,
+            started_at=job.started_at,
+            finished_at=job.finished_at,
+        )
+
+
+class SourcePage(BaseModel):
+    items: list[SourceOut]
+    next_cursor: str | None
+
+
+class JobPage(BaseModel):
+    items: list[JobOut]
+    next_cursor: str | None
+
+
+class Ingested(BaseModel):
+    """What was taken in; `chunks_added` is final if the wait sufficed, else 0."""
+
+    message: str
+    chunks_added: int
+    job_id: UUID
+    jobs: list[JobOut]
+
+
+class PageOut(BaseModel):
+    page: int
+    start: int
+    end: int
+
+
+class TextOut(BaseModel):
+    """Canonical text, or a slice of it, with the pages that it touches."""
+
+    text: str
+    pages: list[PageOut]
+
+
+class IngestText(BaseModel):
+    """Pasted text."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: Annotated[str, Field(min_length=1, max_length=255)]
+    text: Annotated[str, Field(min_length=1)]
+    language: Language | None = None
+    tags: Tags = []
+    source_id: UUID | None = None
+    wait: Annotated[float, Field(ge=0, le=WAIT_MAX)] = 0
+    workspace_id: UUID | None = None
+
+
+def _error(code: str | None, detail: str | None) -> dict[str, str] | None:
+    return None if code is None or detail is None else {"code": code, "detail": detail}
+
+
+def pages_of(parts: list[texts.Part]) -> list[PageOut]:
+    """The pages that parts of a text belong to; a page may lie in several parts."""
+    pages: list[PageOut] = []
+    for part in parts:
+        if part.page is None:
+            continue
+        if pages and pages[-1].page == part.page:
+            pages[-1].end = part.end_offset
+        else:
+            pages.append(PageOut(page=part.page, start=part.start_offset, end=part.end_offset))
+    return pages

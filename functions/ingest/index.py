@@ -1,0 +1,173 @@
+"""The whole way of a document: from its object in S3 to the transaction that makes it searchable."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from time import perf_counter
+from typing import Final
+from uuid import UUID, uuid4
+
+import numpy as np
+from minirag.knowledge.embeddings.choose import embedder as choose_embedder
+from numpy.typing import NDArray
+
+from functions.ingest.chunk import Chunk, split_chunks
+from functions.ingest.extract.document import Document
+from functions.ingest.extract.sandbox import extract
+from functions.ingest.remove import clear_content
+from minirag.knowledge import chunks, jobs, sources, texts, vectors
+from minirag.knowledge.embeddings import Embedder
+from minirag.knowledge.lexical import index as lexical
+from minirag.knowledge.lexical.analyzer import terms
+from minirag.runtime import blobs, db, settings, telemetry
+from minirag.runtime.errors import Conflict, OutOfTime
+from minirag.tenancy import quotas, workspaces
+
+# Kept back from the time left, for the transaction at the end.
+_STORE_SECONDS: Final = 10.0
+_EMBED_BATCH: Final = 64
+
+Vector = tuple[int, int, NDArray[np.float32]]  # chunk ordinal, window, unit vector
+
+
+class _Stages:
+    """Shows where a job is, and remembers how long each stage took, in milliseconds."""
+
+    def __init__(self, tenant: db.Tenant, workspace_id: UUID, job_id: UUID) -> None:
+        self.tenant, self.workspace_id, self.job_id = tenant, workspace_id, job_id
+        self.timings: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str, progress: float) -> Iterator[None]:
+        self.show(name, progress)
+        started = perf_counter()
+        yield
+        self.timings[name] = round((perf_counter() - started) * 1000, 1)
+
+    def show(self, name: str, progress: float) -> None:
+        with db.transaction(self.tenant) as tx:
+            jobs.advance(tx, self.workspace_id, self.job_id, stage=name, progress=progress)
+
+
+def index(workspace_id: UUID, job_id: UUID, *, remaining_seconds: Callable[[], float]) -> None:
+    """Index the document of a job; nothing of it is visible before everything is.
+
+    A job that has ended already is left alone. Raises what ends the job (status below 500) or what may pass.
+    """
+    tenant = db.Tenant(workspace_id=workspace_id)
+    with db.transaction(tenant) as tx:
+        job = jobs.start(tx, workspace_id, job_id)
+        if job is None:
+            telemetry.event("ingest.already_ended")
+            return
+        source = sources.lock(tx, workspace_id, job.source_id)
+        detail = sources.find(tx, workspace_id, job.source_id)
+        if source is not None and job.sequencer <= source.sequencer:
+            jobs.finish(tx, workspace_id, job_id, chunks_added=0, timings={})
+            telemetry.event("ingest.superseded")
+            return
+    if source is None or detail is None:
+        raise Conflict("The source was deleted before its document was indexed.", code="source_deleted")
+
+    stages = _Stages(tenant, workspace_id, job_id)
+    with stages.stage("reading", 0.05):
+        data = blobs.get(job.object_key, max_bytes=settings.current().max_upload_bytes)
+    with stages.stage("extracting", 0.1):
+        document = extract(
+            data,
+            "pasted.txt" if detail.uri.startswith("text:") else detail.name,
+            seconds=min(settings.current().extract_seconds, remaining_seconds() - _STORE_SECONDS),
+            memory_bytes=settings.current().extract_memory_bytes,
+        )
+    with stages.stage("chunking", 0.3):
+        split = split_chunks(document)
+        terms_of = [terms(chunk.content) for chunk in split]
+    embedder = choose_embedder(settings.current())
+    with stages.stage("embedding", 0.4):
+        embedded = [] if embedder is None else list(_embed(embedder, split, stages, remaining_seconds))
+
+    with db.transaction(tenant) as tx:
+        started = perf_counter()
+        locked = sources.lock(tx, workspace_id, job.source_id)
+        if locked is None or locked.deleted:
+            raise Conflict("The source was deleted while its document was being indexed.", code="source_deleted")
+        if job.sequencer <= locked.sequencer:
+            jobs.finish(tx, workspace_id, job_id, chunks_added=0, timings=stages.timings)
+            telemetry.event("ingest.superseded")
+            return
+        removed = clear_content(tx, workspace_id, job.source_id)
+        ids = _store(tx, workspace_id, job.source_id, document, split, terms_of)
+        if embedder is not None:
+            rows = [(ids[ordinal], window, vector) for ordinal, window, vector in embedded]
+            vectors.insert(tx, workspace_id, embedder.model, rows)
+        sources.ready(
+            tx,
+            workspace_id,
+            job.source_id,
+            sequencer=job.sequencer,
+            kind=document.type,
+            pages=len(document.pages) or None,
+            chunks=len(split),
+            size=len(data),
+        )
+        stages.timings["storing"] = round((perf_counter() - started) * 1000, 1)
+        jobs.finish(tx, workspace_id, job_id, chunks_added=len(split), timings=stages.timings)
+        # Last, because other transactions wait for these two rows.
+        quotas.add_chunks(tx, workspace_id, len(split) - removed)
+        workspaces.next_generation(tx, workspace_id)
+    telemetry.event("ingest.completed", chunks=len(split), windows=len(embedded), **stages.timings)
+
+
+def _embed(
+    embedder: Embedder, split: Sequence[Chunk], stages: _Stages, remaining_seconds: Callable[[], float]
+) -> Iterator[Vector]:
+    windows = [(chunk.ordinal, i, text) for chunk in split for i, text in enumerate(embedder.windows(chunk.content))]
+    for at in range(0, len(windows), _EMBED_BATCH):
+        batch = windows[at : at + _EMBED_BATCH]
+        seconds = remaining_seconds() - _STORE_SECONDS
+        if seconds <= 0:
+            raise OutOfTime("Embedding the document took longer than one run may; it is tried again.")
+        result = embedder.embed([text for _, _, text in batch], seconds=seconds)
+        yield from ((ordinal, i, vector) for (ordinal, i, _), vector in zip(batch, result.vectors, strict=True))
+        stages.show("embedding", 0.4 + 0.5 * (at + len(batch)) / len(windows))
+
+
+def _store(
+    tx: db.Connection,
+    workspace_id: UUID,
+    source_id: UUID,
+    document: Document,
+    split: Sequence[Chunk],
+    terms_of: Sequence[Sequence[str]],
+) -> list[UUID]:
+    """Write text, chunks and postings; return the chunks' ids by ordinal."""
+    ids = [uuid4() for _ in split]
+    texts.put(tx, workspace_id, source_id, list(_parts(document)))
+    rows = [
+        chunks.NewChunk(
+            id=chunk_id,
+            ordinal=chunk.ordinal,
+            start_offset=chunk.start,
+            end_offset=chunk.end,
+            page=chunk.page,
+            section=chunk.section,
+            content=chunk.content,
+            tokens=chunk.tokens,
+            terms=len(analyzed),
+        )
+        for chunk_id, chunk, analyzed in zip(ids, split, terms_of, strict=True)
+    ]
+    chunks.insert(tx, workspace_id, source_id, rows)
+    lexical.insert(tx, workspace_id, dict(zip(ids, terms_of, strict=True)))
+    return ids
+
+
+def _parts(document: Document) -> Iterator[texts.Part]:
+    """The canonical text in parts that follow each other without a gap, none longer than PART_CHARS."""
+    numbers = [page.number for page in document.pages] or [None]
+    # A page's part takes along the blank line that separates it from the next one.
+    bounds = [0, *(page.start for page in document.pages[1:]), len(document.text)]
+    for number, (start, end) in zip(numbers, pairwise(bounds), strict=True):
+        for at in range(start, end, texts.PART_CHARS):
+            stop = min(at + texts.PART_CHARS, end)
+            yield texts.Part(number, at, stop, document.text[at:stop])

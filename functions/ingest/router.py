@@ -1,0 +1,96 @@
+"""Lambda entry point of the queue `uploads`: an S3 event becomes a job on the queue `jobs`.
+
+Events arrive at least once and in any order; the sequencer of the object decides what is stale.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import unquote_plus
+from uuid import UUID, uuid4
+
+from functions.ingest import keys
+from functions.ingest.remove import clear
+from functions.ingest.submit import safe_name
+from minirag.knowledge import jobs, sources
+from minirag.runtime import batch, db, queue, settings, telemetry
+from minirag.tenancy import workspaces
+
+# S3's sequencers differ in length and compare as text once padded on the right.
+_SEQUENCER_WIDTH: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectEvent:
+    """What S3 tells of one object."""
+
+    removed: bool
+    key: str
+    size: int
+    sequencer: str
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401, ARG001  AWS's context object
+    """Route a batch of S3 notifications."""
+    return batch.process(event, "ingest-router", settings.current().uploads_queue_url, _route)
+
+
+def _route(message: batch.Message) -> None:
+    # S3 sends one s3:TestEvent, without records, when the notification is set up.
+    for record in message.body.get("Records", []):
+        event = _read(record)
+        place = keys.parse(event.key)
+        if isinstance(place, keys.Upload) and not event.removed:
+            _route_upload(place)
+        elif isinstance(place, keys.Drop):
+            _route_drop(place, event)
+        else:
+            telemetry.event("object.ignored", removed=event.removed)
+
+
+def _read(record: dict[str, Any]) -> ObjectEvent:
+    stored = record["s3"]["object"]
+    # Not every S3 sends a sequencer; then the event's time is the best order there is.
+    sequencer = stored.get("sequencer") or record["eventTime"]
+    return ObjectEvent(
+        removed=record["eventName"].removeprefix("s3:").startswith("ObjectRemoved"),
+        key=unquote_plus(stored["key"]),
+        size=int(stored.get("size", 0)),
+        sequencer=sequencer.ljust(_SEQUENCER_WIDTH, "0"),
+    )
+
+
+def _route_upload(upload: keys.Upload) -> None:
+    with db.transaction(db.Tenant(workspace_id=upload.workspace_id)) as tx:
+        job = jobs.find(tx, upload.workspace_id, upload.job_id)
+    if job is None or job.ended:
+        telemetry.event("object.without_job", job_id=str(upload.job_id))
+        return
+    _send(upload.workspace_id, upload.job_id)
+
+
+def _route_drop(drop: keys.Drop, event: ObjectEvent) -> None:
+    workspace_id = drop.workspace_id
+    with db.transaction(db.Tenant(workspace_id=workspace_id)) as tx:
+        if workspaces.organization_of(tx, workspace_id) is None:
+            telemetry.event("drop.unknown_workspace", workspace_id=str(workspace_id))
+            return
+        name = safe_name(drop.path, default="file")
+        source = sources.lock_drop(tx, workspace_id, uuid4(), drop_key=drop.path, name=name, object_key=drop.key)
+        if event.sequencer <= source.sequencer:
+            telemetry.event("drop.stale", source_id=str(source.id))
+            return
+        if event.removed:
+            clear(tx, workspace_id, source, sequencer=event.sequencer)
+            telemetry.event("drop.removed", source_id=str(source.id))
+            return
+        sources.expect(tx, workspace_id, source.id, name=name, object_key=drop.key, size=event.size)
+        job_id = jobs.create(
+            tx, workspace_id, uuid4(), source_id=source.id, object_key=drop.key, sequencer=event.sequencer
+        )
+    _send(workspace_id, job_id)
+
+
+def _send(workspace_id: UUID, job_id: UUID) -> None:
+    message = {"workspace_id": str(workspace_id), "job_id": str(job_id)}
+    queue.send(settings.current().jobs_queue_url, message, group=str(workspace_id))
+    telemetry.event("job.queued", workspace_id=str(workspace_id), job_id=str(job_id))

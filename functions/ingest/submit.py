@@ -1,0 +1,83 @@
+"""Submission: what a caller sends becomes a source, a job and an object; the object's event does the rest."""
+
+import unicodedata
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID, uuid4
+
+from functions.ingest.keys import Upload
+from minirag.knowledge import jobs, sources
+from minirag.runtime import blobs, db
+from minirag.runtime.errors import NotFound, Unavailable
+from minirag.tenancy.identity import Caller
+
+_NAME_CHARS: Final = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One document as it came in: `pasted` text has a title for a name, a file its own."""
+
+    name: str
+    data: bytes
+    pasted: bool
+    language: str | None
+    tags: list[str]
+    replaces: UUID | None
+
+
+def safe_name(name: str, *, default: str) -> str:
+    """A name to show: no path, no control, bidirectional or other invisible characters, at most 255 long."""
+    last = name.replace("\\", "/").rsplit("/", 1)[-1]
+    shown = "".join(" " if char.isspace() else char for char in last)
+    shown = "".join(char for char in shown if unicodedata.category(char)[0] != "C")
+    return " ".join(shown.split())[:_NAME_CHARS] or default
+
+
+def submit(caller: Caller, submission: Submission) -> UUID:
+    """Store a document for the worker and return its job's id.
+
+    Raises NotFound if it should replace a source that is not there, Unavailable if the storage does not take it;
+    then the job says so.
+    """
+    upload = Upload(caller.workspace_id, submission.replaces or uuid4(), uuid4())
+    workspace_id, source_id, job_id = upload.workspace_id, upload.source_id, upload.job_id
+    name = submission.name
+    with db.transaction(caller.tenant) as tx:
+        if submission.replaces is None:
+            kind = "text" if submission.pasted else "upload"
+            sources.create(
+                tx,
+                workspace_id,
+                source_id,
+                user_id=caller.user_id,
+                name=name,
+                uri=f"{kind}:{name}",
+                object_key=upload.key,
+                size=len(submission.data),
+                language=submission.language,
+                tags=submission.tags,
+            )
+        else:
+            locked = sources.lock(tx, workspace_id, source_id)
+            if locked is None or locked.deleted:
+                raise NotFound("There is no such source to replace.")
+            sources.expect(
+                tx,
+                workspace_id,
+                source_id,
+                name=name,
+                object_key=upload.key,
+                size=len(submission.data),
+                language=submission.language,
+                tags=submission.tags or None,
+            )
+        jobs.create(tx, workspace_id, job_id, source_id=source_id, object_key=upload.key)
+    try:
+        blobs.put(upload.key, submission.data)
+    except Unavailable as error:
+        with db.transaction(caller.tenant) as tx:
+            jobs.fail(tx, workspace_id, job_id, code="storage_unavailable", detail=error.detail)
+            sources.fail(tx, workspace_id, source_id, code="storage_unavailable", detail=error.detail)
+        raise
+    return job_id

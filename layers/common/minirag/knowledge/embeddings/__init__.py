@@ -1,0 +1,34 @@
+"""Text embeddings behind one small protocol; SDKs and the local model are imported on first use."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Unit vectors of shape (texts, dimension), float32, and the tokens they cost."""
+
+    vectors: NDArray[np.float32]
+    tokens: int
+
+
+class Embedder(Protocol):
+    """Turns texts into unit vectors."""
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def dimension(self) -> int: ...
+
+    def windows(self, passage: str) -> list[str]:
+        """The parts of a passage that are embedded one by one, so that none of it is cut off unseen."""
+        ...
+
+    def embed(self, texts: Sequence[str], *, seconds: float) -> Embedded:
+        """Embed within `seconds`, or raise Unavailable or OutOfTime."""
+        ...

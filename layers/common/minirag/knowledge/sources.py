@@ -1,0 +1,225 @@
+"""Sources: the documents of a workspace, from their first mention to their tombstone."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from psycopg.rows import class_row
+
+from minirag.runtime.db import Connection
+from minirag.runtime.page import Cursor
+
+_INSERT: Final = """
+INSERT INTO sources (workspace_id, id, user_id, name, uri, drop_key, object_key, bytes, language, tags)
+VALUES (%(workspace_id)s, %(id)s, %(user_id)s, %(name)s, %(uri)s, %(drop_key)s, %(object_key)s, %(bytes)s,
+        %(language)s, %(tags)s)
+"""
+
+_FIND: Final = """
+SELECT id, name, type, uri, status, bytes, pages, chunks, language, tags, created_at, error_code, error_detail
+FROM sources
+WHERE workspace_id = %s AND id = %s AND deleted_at IS NULL
+"""
+
+_LIST: Final = """
+SELECT id, name, type, uri, status, bytes, pages, chunks, language, tags, created_at, error_code, error_detail
+FROM sources
+WHERE workspace_id = %(workspace_id)s AND deleted_at IS NULL
+  AND (%(after)s::timestamptz IS NULL OR (created_at, id) < (%(after)s, %(after_id)s))
+ORDER BY created_at DESC, id DESC
+LIMIT %(limit)s
+"""
+
+_LOCK: Final = """
+SELECT id, sequencer, object_key, chunks, deleted_at IS NOT NULL AS deleted
+FROM sources
+WHERE workspace_id = %s AND id = %s
+FOR UPDATE
+"""
+
+_LOCK_DROP: Final = """
+SELECT id, sequencer, object_key, chunks, deleted_at IS NOT NULL AS deleted
+FROM sources
+WHERE workspace_id = %s AND drop_key = %s
+FOR UPDATE
+"""
+
+_CLAIM_DROP: Final = """
+INSERT INTO sources (workspace_id, id, name, uri, drop_key, object_key, deleted_at)
+VALUES (%(workspace_id)s, %(id)s, %(name)s, %(uri)s, %(drop_key)s, %(object_key)s, now())
+ON CONFLICT (workspace_id, drop_key) WHERE drop_key IS NOT NULL DO NOTHING
+"""
+
+_EXPECT: Final = """
+UPDATE sources
+SET object_key = %(object_key)s, bytes = %(bytes)s, name = %(name)s, deleted_at = NULL,
+    status = CASE WHEN chunks > 0 THEN status ELSE 'queued' END,
+    error_code = NULL, error_detail = NULL,
+    language = coalesce(%(language)s, language), tags = coalesce(%(tags)s::text[], tags)
+WHERE workspace_id = %(workspace_id)s AND id = %(id)s
+"""
+
+_READY: Final = """
+UPDATE sources
+SET status = 'ready', type = %(type)s, pages = %(pages)s, chunks = %(chunks)s, bytes = %(bytes)s,
+    sequencer = %(sequencer)s, error_code = NULL, error_detail = NULL
+WHERE workspace_id = %(workspace_id)s AND id = %(id)s
+"""
+
+# What was ready stays ready: a failed replacement leaves the document as it was, with the reason beside it.
+_FAIL: Final = """
+UPDATE sources
+SET status = CASE WHEN chunks > 0 THEN 'ready' ELSE 'failed' END, error_code = %(code)s, error_detail = %(detail)s
+WHERE workspace_id = %(workspace_id)s AND id = %(id)s AND deleted_at IS NULL
+"""
+
+_BURY: Final = """
+UPDATE sources
+SET deleted_at = now(), chunks = 0, pages = NULL, bytes = 0, status = 'queued', error_code = NULL, error_detail = NULL,
+    sequencer = greatest(sequencer, coalesce(%(sequencer)s, sequencer))
+WHERE workspace_id = %(workspace_id)s AND id = %(id)s
+"""
+
+_FORGET_OBJECT: Final = "UPDATE sources SET object_key = NULL WHERE workspace_id = %s AND id = %s AND object_key = %s"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A live document as the API shows it."""
+
+    id: UUID
+    name: str
+    type: str | None
+    uri: str
+    status: str
+    bytes: int
+    pages: int | None
+    chunks: int
+    language: str | None
+    tags: list[str]
+    created_at: datetime
+    error_code: str | None
+    error_detail: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """What a transaction that holds the row needs to decide; `deleted` rows are tombstones."""
+
+    id: UUID
+    sequencer: str
+    object_key: str | None
+    chunks: int
+    deleted: bool
+
+
+def create(
+    tx: Connection,
+    workspace_id: UUID,
+    source_id: UUID,
+    *,
+    user_id: UUID | None,
+    name: str,
+    uri: str,
+    object_key: str,
+    size: int,
+    language: str | None,
+    tags: list[str],
+) -> None:
+    """Make an uploaded source; its content follows."""
+    values = {
+        "workspace_id": workspace_id, "id": source_id, "user_id": user_id, "name": name, "uri": uri, "drop_key": None,
+        "object_key": object_key, "bytes": size, "language": language, "tags": tags,
+    }  # fmt: skip
+    tx.execute(_INSERT, values)
+
+
+def find(tx: Connection, workspace_id: UUID, source_id: UUID) -> Source | None:
+    """A live source."""
+    with tx.cursor(row_factory=class_row(Source)) as cursor:
+        return cursor.execute(_FIND, (workspace_id, source_id)).fetchone()
+
+
+def page(tx: Connection, workspace_id: UUID, *, after: Cursor | None, limit: int) -> list[Source]:
+    """Live sources, newest first."""
+    values = {
+        "workspace_id": workspace_id,
+        "after": after.created_at if after else None,
+        "after_id": after.id if after else None,
+        "limit": limit,
+    }
+    with tx.cursor(row_factory=class_row(Source)) as cursor:
+        return cursor.execute(_LIST, values).fetchall()
+
+
+def lock(tx: Connection, workspace_id: UUID, source_id: UUID) -> Locked | None:
+    """The source, tombstone or not, held until the transaction ends."""
+    with tx.cursor(row_factory=class_row(Locked)) as cursor:
+        return cursor.execute(_LOCK, (workspace_id, source_id)).fetchone()
+
+
+def lock_drop(tx: Connection, workspace_id: UUID, new_id: UUID, *, drop_key: str, name: str, object_key: str) -> Locked:
+    """The source of a path in the drop folder, held; made as a tombstone under `new_id` if there was none."""
+    values = {
+        "workspace_id": workspace_id, "id": new_id, "name": name, "uri": f"drop:{drop_key}", "drop_key": drop_key,
+        "object_key": object_key,
+    }  # fmt: skip
+    tx.execute(_CLAIM_DROP, values)
+    with tx.cursor(row_factory=class_row(Locked)) as cursor:
+        locked = cursor.execute(_LOCK_DROP, (workspace_id, drop_key)).fetchone()
+    assert locked is not None
+    return locked
+
+
+def expect(
+    tx: Connection,
+    workspace_id: UUID,
+    source_id: UUID,
+    *,
+    name: str,
+    object_key: str,
+    size: int,
+    language: str | None = None,
+    tags: list[str] | None = None,
+) -> None:
+    """New content is on its way: bring a tombstone back, keep what is ready readable until it is replaced."""
+    values = {
+        "workspace_id": workspace_id, "id": source_id, "name": name, "object_key": object_key, "bytes": size,
+        "language": language, "tags": tags,
+    }  # fmt: skip
+    tx.execute(_EXPECT, values)
+
+
+def ready(
+    tx: Connection,
+    workspace_id: UUID,
+    source_id: UUID,
+    *,
+    sequencer: str,
+    kind: str,
+    pages: int | None,
+    chunks: int,
+    size: int,
+) -> None:
+    """The content of version `sequencer` is in."""
+    values = {
+        "workspace_id": workspace_id, "id": source_id, "sequencer": sequencer, "type": kind, "pages": pages,
+        "chunks": chunks, "bytes": size,
+    }  # fmt: skip
+    tx.execute(_READY, values)
+
+
+def fail(tx: Connection, workspace_id: UUID, source_id: UUID, *, code: str, detail: str) -> None:
+    """The content could not be read, and why."""
+    tx.execute(_FAIL, {"workspace_id": workspace_id, "id": source_id, "code": code, "detail": detail})
+
+
+def bury(tx: Connection, workspace_id: UUID, source_id: UUID, *, sequencer: str | None = None) -> None:
+    """Leave a tombstone; an event not newer than `sequencer` will not bring the source back."""
+    tx.execute(_BURY, {"workspace_id": workspace_id, "id": source_id, "sequencer": sequencer})
+
+
+def forget_object(tx: Connection, workspace_id: UUID, source_id: UUID, object_key: str) -> None:
+    """The object of a buried source has been removed from the storage."""
+    tx.execute(_FORGET_OBJECT, (workspace_id, source_id, object_key))
