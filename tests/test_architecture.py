@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 LAYER = ROOT / "layers" / "common"
 MAX_LINES = 320
 HEAVY = ("openai", "anthropic", "numpy", "onnxruntime", "tokenizers", "tiktoken")
-DOCUMENT_LIBRARIES = ("pypdf", "pypdfium2", "docx", "lxml", "inscriptis", "markdown_it", "charset_normalizer")
+DOCUMENT_LIBRARIES = ("pypdf", "pypdfium2", "docx", "lxml", "inscriptis", "markdown_it")
 
 
 def _module(path: Path) -> str:

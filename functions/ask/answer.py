@@ -9,6 +9,7 @@ from uuid import UUID
 
 from minirag.knowledge.cost import cost_usd
 from minirag.knowledge.embeddings.choose import embedder as choose_embedder
+from minirag.knowledge.llm.choose import EXTRACTIVE
 from minirag.knowledge.llm.choose import provider as choose_provider
 
 from functions.ask import cite, prompt, support
@@ -99,7 +100,8 @@ def answer(caller: Caller, question: Question, *, seconds: float) -> Answer:
         for marker, (candidate, chunk) in enumerate(retrieved.found, 1)
     ]
     completion = Completion("", provider.model, 0, 0)
-    if support.answerable(_signals(retrieved)):
+    # A model says itself when the passages do not answer; the extractive answerer would always find a sentence.
+    if passages and (provider.name != EXTRACTIVE or support.answerable(_signals(retrieved))):
         left = seconds - (perf_counter() - started)
         completion = provider.complete(prompt.build(question.query, passages, retrieved.idf), seconds=left)
     verified, citations = _verify(caller, completion.text, passages, retrieved)
@@ -125,8 +127,11 @@ def answer(caller: Caller, question: Question, *, seconds: float) -> Answer:
 
 
 def _signals(retrieved: Retrieved) -> support.Signals:
-    contents = [chunk.content for _, chunk in retrieved.found]
-    return support.Signals(support.coverage(retrieved.idf, contents), retrieved.keyword_share, retrieved.cosine)
+    return support.Signals(
+        coverage=support.coverage(retrieved.idf, [chunk.content for _, chunk in retrieved.found]),
+        keyword_share=retrieved.keyword_share,
+        cosine=retrieved.cosine if retrieved.embedding_model == support.FITTED_MODEL else None,
+    )
 
 
 def _verify(

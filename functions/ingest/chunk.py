@@ -4,13 +4,15 @@ Pure but for the token ranks, which tiktoken reads from TIKTOKEN_CACHE_DIR on fi
 """
 
 import re
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from typing import Final
 
-import regex
+import regex  # type: ignore[import-untyped]
 import tiktoken
 
 from functions.ingest.extract.document import Document, Heading
@@ -71,7 +73,7 @@ def split_chunks(document: Document, *, max_tokens: int = 512, overlap: int = 50
     page_starts = [page.start for page in pages]
     heading_starts = [heading.start for heading in document.headings]
     sections = _sections(document.headings)
-    chunks = []
+    chunks: list[Chunk] = []
     for start, end, tokens in _spans(document.text, heading_starts, max_tokens, overlap):
         first = _skip_blanks(document.text, start)
         page = bisect_right(page_starts, first)
@@ -112,33 +114,30 @@ def _sections(headings: Sequence[Heading]) -> list[str]:
 
 def _spans(text: str, heading_starts: list[int], max_tokens: int, overlap: int) -> Iterator[tuple[int, int, int]]:
     """(start, end, tokens) of each chunk in order."""
+    headings = frozenset(heading_starts)
     covered = 0
+    density = 4.0
     start = _start(text, 0)
     while start < len(text):
-        span = _span(text, start, covered, heading_starts, max_tokens)
+        span = _span(text, start, covered, heading_starts, max_tokens, density)
         if span is None:  # with the overlap, nothing new would fit
             start = _start(text, covered)
             continue
         covered, tokens = span
+        density = (covered - start) / len(tokens)
         yield start, covered, len(tokens)
         following = _start(text, covered)
-        if (
-            following < len(text)
-            and overlap
-            and following not in heading_starts[bisect_right(heading_starts, covered) :][:1]
-        ):
-            start = _overlap_start(text, start, covered, tokens[-overlap:]) or following
-        else:
-            start = following
+        repeats = overlap and following < len(text) and following not in headings
+        start = (_overlap_start(text, start, covered, tokens[-overlap:]) if repeats else None) or following
 
 
 def _span(
-    text: str, start: int, covered: int, heading_starts: list[int], max_tokens: int
+    text: str, start: int, covered: int, heading_starts: list[int], max_tokens: int, density: float
 ) -> tuple[int, list[int]] | None:
     """The end and tokens of the chunk from `start`; None if it cannot end beyond what is covered already."""
     budget = max_tokens
     while True:
-        limit = _reach(text, start, budget)
+        limit = _reach(text, start, budget, density)
         end = _end(text, start, max(start, covered), limit, heading_starts)
         if end is None:
             if covered > start:
@@ -148,15 +147,15 @@ def _span(
         if len(tokens) <= max_tokens:
             return end, tokens
         # Cut off elsewhere, the same text may encode differently.
-        budget -= len(tokens) - max_tokens
+        budget = max(4, budget - (len(tokens) - max_tokens))
 
 
-def _reach(text: str, start: int, budget: int) -> int:
-    """How far `budget` tokens from `start` go, in whole code points.
+def _reach(text: str, start: int, budget: int, density: float) -> int:
+    """How far `budget` tokens from `start` go, in whole code points; `density` is a guess at code points a token.
 
     Only a window is encoded: tiktoken takes quadratic time on a long run without white space.
     """
-    width = 6 * budget
+    width = int(1.2 * density * budget) + 32
     tokens = _encoding().encode_ordinary(text[start : start + width])
     # The last tokens of a window are not those of the text: a word may go on behind it.
     while len(tokens) < budget + 8 and start + width < len(text):
@@ -176,9 +175,7 @@ def _end(text: str, start: int, floor: int, limit: int, heading_starts: list[int
         return max(floor, start + int((limit - start) * share)) + 1
 
     candidates: list[int] = []
-    heading = heading_starts[bisect_right(heading_starts, limit) - 1] if heading_starts else 0
-    if heading >= from_(_PARAGRAPH_FROM):
-        candidates.append(heading)
+    candidates += _heading_ends(text, heading_starts, from_(_PARAGRAPH_FROM), limit)
     candidates.append(text.rfind("\n\n", from_(_PARAGRAPH_FROM), limit + 2))
     sentences = [match.end() for match in _SENTENCE_END.finditer(text, from_(_SENTENCE_FROM) - 1, limit + 2)]
     candidates += [end for end in reversed(sentences) if end <= limit]
@@ -196,6 +193,16 @@ def _end(text: str, start: int, floor: int, limit: int, heading_starts: list[int
     return ends[-1] if ends else None
 
 
+def _heading_ends(text: str, heading_starts: list[int], low: int, limit: int) -> Iterator[int]:
+    """Where the last heading in text[low:limit] begins, with any headings directly above it."""
+    last = bisect_right(heading_starts, limit) - 1
+    if last >= 0 and heading_starts[last] >= low:
+        while last > 0 and "\n" not in text[heading_starts[last - 1] : heading_starts[last]].strip():
+            last -= 1
+        if heading_starts[last] >= low:
+            yield heading_starts[last]
+
+
 def _overlap_start(text: str, start: int, end: int, tail: list[int]) -> int | None:
     """Where the next chunk begins to repeat the tail of this one: at a sentence if possible, else at a word."""
     furthest = end - len(_encoding().decode_bytes(tail).decode("utf-8", errors="ignore"))
@@ -204,7 +211,7 @@ def _overlap_start(text: str, start: int, end: int, tail: list[int]) -> int | No
     halfway = furthest + (end - furthest) // 2
     sentences = [match.end() for match in _SENTENCE_END.finditer(text, furthest - 1, halfway + 2)]
     words = (position for position in range(furthest, end) if _is_word_end(text, position))
-    for position in (*sentences, *words):
+    for position in chain(sentences, words):
         begin = _start(text, position)
         if start < begin < end and not _splits_cluster(text, start, begin):
             return begin
@@ -223,13 +230,14 @@ def _splits_cluster(text: str, start: int, position: int) -> bool:
     """Whether a cut would tear a grapheme apart; `start` is a place where it certainly does not."""
     if not start < position < len(text):
         return False
-    # Two ASCII characters never belong together (there is no CR), so looking back to the last two is enough.
-    anchor = position
-    while anchor > start and not (text[anchor - 1].isascii() and text[anchor].isascii()):
+    # Only after a mark, a joiner or a flag's letter does it matter what stands further back (UAX #29, GB9c to GB13).
+    anchor = position - 1
+    while anchor > start and unicodedata.category(text[anchor])[0] not in "LNPZ":
         anchor -= 1
-    if anchor == position:
-        return False
-    return next(match.end() for match in _CLUSTER.finditer(text, anchor) if match.end() >= position) != position
+    end = anchor
+    while end < position:
+        end = _CLUSTER.match(text, end).end()
+    return bool(end > position)
 
 
 def _skip_blanks(text: str, position: int) -> int:

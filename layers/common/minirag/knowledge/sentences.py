@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-import sentencex
+import sentencex  # type: ignore[import-untyped]
 
 # sentencex is quadratic in quotation marks (1 MB of `「。」` took it seven minutes), so it never sees more at once.
 _STRETCH: Final = 2000

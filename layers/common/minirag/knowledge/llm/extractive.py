@@ -7,6 +7,7 @@ in the answer for 86 %; with term coverage and the passage's score alone it was 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from minirag.knowledge.lexical.analyzer import terms
@@ -27,14 +28,22 @@ _NEW: Final = 0.05  # which is this share of the question's weighted terms
 _SAME: Final = 0.8  # share of common terms from which two sentences say the same
 _LONGEST: Final = 500  # code points of one quotation; a table without any full stop is one endless sentence
 _SHORTEST: Final = 4  # terms
+_RUBBLE: Final = 0.6  # factor on headings, questions and table rows, which seldom answer by themselves
 
 # Words of a question that say nothing about its subject, as the analyzer writes them.
-_ASKING: Final = frozenset(
-    "a an and are as at be been by did do doe for from had has have how in is it mani much of on or that the to was "
-    "were what when where which who whom whose whi with".split()
-)
+# fmt: off
+_ASKING: Final = frozenset({
+    "a", "an", "and", "are", "as", "at", "be", "been", "by", "did", "do", "doe", "for", "from", "had", "has", "have",
+    "how", "in", "is", "it", "mani", "much", "of", "on", "or", "that", "the", "to", "was", "were", "what", "when",
+    "where", "which", "who", "whom", "whose", "whi", "with",
+})
+# fmt: on
+
+# Brackets that an answer's reader would take for markers of passages; the check of citations reads them so, too.
+_FOOTNOTES = re.compile(r"\s*\[\d{1,3}(?:\s*,\s*\d{1,3})*\]")
 _LEADING_MARK = re.compile(r"(?:[•‣▪◦●○■□·*–—-]|#{1,6})\s+")
-_ENDS: Final = tuple(".!?。！？…؟।:;")
+_ENDS: Final = (".", "!", "。", "！", "…", "।", ":", ";")
+_ASKS: Final = ("?", "？", "؟")
 _CLOSERS: Final = "\"'”’»)]」』）"
 
 
@@ -43,8 +52,10 @@ class _Sentence:
     marker: int
     text: str
     terms: frozenset[str]
-    worth: float
-    whole: bool  # a sentence that can stand for itself, not a heading, a question or the rubble of a table
+    covers: frozenset[str]  # its terms and those of the heading or question that it stands under
+    match: float  # what it has of the question, by itself or carried over from the sentence before
+    worth: float  # the same together with what its passage is worth
+    whole: bool  # can stand for itself, being no heading, question or row of a table
 
 
 class Extractive:
@@ -56,7 +67,8 @@ class Extractive:
     def complete(self, prompt: Prompt, *, seconds: float) -> Completion:  # noqa: ARG002  takes milliseconds
         """Quote the best sentences, one a line, each as `sentence [marker]`; no passages give an empty text.
 
-        A quotation is a stretch of its passage with runs of white space written as one space.
+        A quotation is a stretch of its passage with runs of white space written as one space, and without numbers
+        in brackets.
         """
         asked = terms(prompt.question)
         weights = _weights(asked, prompt.term_weights)
@@ -66,7 +78,7 @@ class Extractive:
             for passage in prompt.passages
             for sentence in _judge(passage, asked, weights, passage.score / top if top > 0 else 0.0)
         ]
-        found.sort(key=lambda sentence: (not sentence.whole, -sentence.worth))
+        found.sort(key=lambda sentence: (-sentence.worth, not sentence.whole))
         text = "\n".join(f"{sentence.text} [{sentence.marker}]" for sentence in _choose(found, weights))
         return Completion(text=text, model=MODEL, prompt_tokens=0, completion_tokens=0)
 
@@ -81,40 +93,44 @@ def _weights(asked: list[str], idf: Mapping[str, float]) -> dict[str, float]:
 
 def _judge(passage: Passage, asked: list[str], weights: Mapping[str, float], score: float) -> Iterator[_Sentence]:
     """The sentences of one passage with what each is worth."""
-    pairs = {pair: weights.get(pair[0], 0.0) + weights.get(pair[1], 0.0) for pair in zip(asked, asked[1:], strict=False)}
+    pairs = {pair: weights.get(pair[0], 0.0) + weights.get(pair[1], 0.0) for pair in pairwise(asked)}
     paired = sum(pairs.values()) or 1.0
     before: frozenset[str] = frozenset()
-    share = _BEFORE
-    for text in _texts(passage.content):
+    titled = False
+    for text, item in _texts(passage.content):
         said = terms(text)
         here = frozenset(said)
-        whole = _whole(text, said)
+        row = text[0] == "|" or 2 * sum(map(str.isalpha, text)) < len(text)
+        whole = not row and _whole(text, len(said), item=item)
         coverage = sum(weight for term, weight in weights.items() if term in here)
         carried = sum(weight for term, weight in weights.items() if term in before and term not in here)
-        phrase = sum(pairs.get(pair, 0.0) for pair in set(zip(said, said[1:], strict=False))) / paired
-        worth = coverage + share * carried + _PHRASE * phrase + _PASSAGE * score
-        yield _Sentence(passage.marker, text, here, worth, whole)
-        before, share = here, _BEFORE if whole else _UNDER_HEADING
+        phrase = sum(pairs.get(pair, 0.0) for pair in set(pairwise(said))) / paired
+        match = coverage + (_UNDER_HEADING if titled else _BEFORE) * carried + _PHRASE * phrase
+        match *= 1.0 if whole else _RUBBLE
+        covers = here | before if titled else here
+        yield _Sentence(passage.marker, text, here, covers, match, match + _PASSAGE * score, whole)
+        before, titled = here, not (whole or row)
 
 
-def _texts(content: str) -> Iterator[str]:
+def _texts(content: str) -> Iterator[tuple[str, bool]]:
+    """The sentences of a passage as they are shown, and whether each is the item of a list."""
     for start, end in sentences(content):
-        text = " ".join(content[start:end].split())
+        text = " ".join(_FOOTNOTES.sub("", content[start:end]).split())
         mark = _LEADING_MARK.match(text)
         at = mark.end() if mark else 0
         while at < len(text):
             cut = len(text) if len(text) - at <= _LONGEST else text.rfind(" ", at + 1, at + _LONGEST) + 1
             cut = cut or at + _LONGEST
-            yield text[at:cut].strip()
+            yield text[at:cut].strip(), mark is not None and text[0] != "#"
             at = cut
 
 
-def _whole(text: str, said: list[str]) -> bool:
-    letters = sum(map(str.isalpha, text))
+def _whole(text: str, length: int, *, item: bool) -> bool:
+    """Whether this is more than a heading or a question; `length` in terms."""
     body = text.rstrip(_CLOSERS)
-    if len(said) < _SHORTEST or 2 * letters < len(text) or body.endswith(("?", "？", "؟")):
+    if length < _SHORTEST or body.endswith(_ASKS):
         return False
-    return body.endswith(_ENDS) or len(said) >= 2 * _SHORTEST
+    return item or body.endswith(_ENDS) or length >= 2 * _SHORTEST
 
 
 def _choose(found: list[_Sentence], weights: Mapping[str, float]) -> list[_Sentence]:
@@ -123,14 +139,15 @@ def _choose(found: list[_Sentence], weights: Mapping[str, float]) -> list[_Sente
     covered: set[str] = set()
     for sentence in found:
         if chosen:
-            if len(chosen) == _MOST_SENTENCES or sentence.whole < chosen[0].whole:
+            if len(chosen) == _MOST_SENTENCES:
                 break
             new = sum(weight for term, weight in weights.items() if term in sentence.terms - covered)
-            if sentence.worth < _FAR_LOWER * chosen[0].worth and new < _NEW:
+            near = sentence.whole and sentence.worth >= _FAR_LOWER * chosen[0].worth
+            if not sentence.match or (new < _NEW and not near):
                 continue
         if not any(_same(sentence, other) for other in chosen):
             chosen.append(sentence)
-            covered |= sentence.terms
+            covered |= sentence.covers
     return chosen
 
 

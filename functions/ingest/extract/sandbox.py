@@ -1,0 +1,108 @@
+"""Reading a document in a process of its own, bounded in time, memory, output and processes.
+
+The libraries that read documents are large and, in part, C: whatever a hostile file makes them do, it happens to a
+child that holds no secret, cannot write files, and is killed when its time is up.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from tempfile import TemporaryFile
+from time import monotonic
+from typing import IO, Any, Final
+
+from functions.ingest.extract.child import TOO_MUCH_MEMORY
+from functions.ingest.extract.document import Document, load
+from functions.ingest.extract.sniff import sniff
+from minirag.runtime.errors import ExtractionFailed
+
+_CHILD: Final = "functions.ingest.extract.child"
+_STDERR_TAIL: Final = 2000
+
+
+class ChildFailed(Exception):
+    """How a child ended that gave no answer: its exit status and the end of what it wrote to stderr."""
+
+
+def extract(data: bytes, name: str, *, seconds: float, memory_bytes: int) -> Document:
+    """The document in `data`, read by a child process within the limits.
+
+    Raises UnsupportedType and Unprocessable as `sniff` does, and ExtractionFailed with the extractors' codes or with
+    `too_long`, `too_much_memory`, `too_much_text`, `too_deep`, `no_text` or `crashed`.
+    """
+    document_type = sniff(data, name)
+    # Unlinked files rather than pipes: RLIMIT_FSIZE bounds what the child may write, and nothing is left behind.
+    with TemporaryFile() as source, TemporaryFile() as result, TemporaryFile() as stderr:
+        source.write(data)
+        source.seek(0)
+        process = subprocess.Popen(
+            # -S: sys.path comes with the environment; looking for it again would cost 10 ms.
+            [sys.executable, "-S", "-P", "-m", _CHILD, document_type, str(seconds), str(memory_bytes)],
+            stdin=source,
+            stdout=result,
+            stderr=stderr,
+            env=_environment(),
+            cwd="/",
+            start_new_session=True,
+        )
+        started = monotonic()
+        status, peak_bytes = _wait(process, seconds)
+        if status == 0:
+            result.seek(0)
+            return _answer(json.load(result))
+        failure = ChildFailed(status, _tail(stderr))
+        if status == -signal.SIGXCPU or monotonic() - started >= seconds:
+            raise ExtractionFailed(
+                f"This document could not be read within {seconds:.0f} seconds. Split it and upload the parts.",
+                code="too_long",
+            ) from failure
+        # PDFium aborts when an allocation fails; SIGKILL from elsewhere is the system's, out of memory.
+        if status == -signal.SIGKILL or peak_bytes > memory_bytes / 2:
+            raise ExtractionFailed(TOO_MUCH_MEMORY, code="too_much_memory") from failure
+        raise ExtractionFailed(
+            "The program that reads documents crashed on this one; it is probably damaged. "
+            "Open it, save it anew and upload it again.",
+            code="crashed",
+        ) from failure
+
+
+def _environment() -> dict[str, str]:
+    """All that a Python needs to start: none of the parent's variables, which hold credentials."""
+    return {
+        "PYTHONPATH": os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path),
+        "PYTHONUTF8": "1",
+        # Where Lambda's interpreter has its libpython.
+        "LD_LIBRARY_PATH": str(Path(sys.base_prefix) / "lib"),
+    }
+
+
+def _wait(process: subprocess.Popen[bytes], seconds: float) -> tuple[int, int]:
+    """Wait for the end of the process, but kill it after so many seconds; its exit status and peak memory in bytes."""
+    timer = threading.Timer(seconds, process.kill)
+    timer.start()
+    try:
+        _, wait_status, usage = os.wait4(process.pid, 0)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    finally:
+        timer.cancel()
+    process.returncode = os.waitstatus_to_exitcode(wait_status)
+    kibibytes_or_bytes = 1 if sys.platform == "darwin" else 1024
+    return process.returncode, usage.ru_maxrss * kibibytes_or_bytes
+
+
+def _answer(answer: dict[str, Any]) -> Document:
+    if "error" in answer:
+        raise ExtractionFailed(answer["error"]["detail"], code=answer["error"]["code"])
+    return load(answer["document"])
+
+
+def _tail(stderr: IO[bytes]) -> str:
+    stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - _STDERR_TAIL))
+    return stderr.read().decode("utf-8", errors="replace")

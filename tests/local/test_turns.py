@@ -1,0 +1,31 @@
+from local.turns import Turns
+
+
+def filled(*items: str) -> Turns[str]:
+    turns: Turns[str] = Turns()
+    for item in items:
+        turns.add(item[0], item)
+    return turns
+
+
+def test_groups_take_turns_and_each_keeps_its_order() -> None:
+    turns = filled("a1", "a2", "a3", "a4", "b1", "c1", "c2")
+    assert turns.take(100) == ["a1", "b1", "c1", "a2", "c2", "a3", "a4"]
+    assert len(turns) == 0
+
+
+def test_turns_go_on_where_the_last_take_stopped() -> None:
+    turns = filled("a1", "a2", "b1", "b2", "c1")
+    assert [turns.take(1) for _ in range(4)] == [["a1"], ["b1"], ["c1"], ["a2"]]
+    assert list(turns) == ["b2"]
+
+
+def test_a_new_group_waits_for_no_more_than_one_turn_of_each_other() -> None:
+    turns = filled(*(f"a{n}" for n in range(1000)))
+    turns.take(10)
+    turns.add("b", "b1")
+    assert turns.take(2)[1] == "b1"
+
+
+def test_taking_from_nobody_gives_nothing() -> None:
+    assert filled().take(5) == []
