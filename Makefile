@@ -87,10 +87,11 @@ openapi: $(VENV)/.run ## Write the OpenAPI description that GET /openapi.json se
 	@$(PY) -m infra.openapi
 
 .PHONY: lock
-lock: $(VENV)/.base ## Pin the requirements anew
-	@for name in uv run test; do \
-	  $(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
-	    requirements/$$name.in -o requirements/$$name.txt; done
+lock: $(VENV)/.base ## Pin the requirements anew; those of the Lambda packages follow run.txt
+	@compile="$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11"; \
+	for name in uv run; do $$compile requirements/$$name.in -o requirements/$$name.txt; done; \
+	$$compile -c requirements/run.txt requirements/test.in -o requirements/test.txt
+	@$(PY) -m infra.bundle --lock
 
 .PHONY: clean
 clean: ## Remove what was built and installed; documents in .local stay

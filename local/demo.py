@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import boto3
 
-from local.home import REPOSITORY
+from local.home import REPOSITORY, StackError
 from local.moto import REGION
 from local.terminal import Terminal
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 SAMPLES: Final = REPOSITORY / "samples"
-UPLOADED: Final = "report.pdf"
-QUESTION: Final = "?"
+UPLOADED: Final = "aviation-accident-reports.pdf"
+QUESTION: Final = "What did the pilot do when the wooden propeller came apart?"
 
 _NOT_SAMPLES: Final = ("README", "LICENSE")
 _HTTP_SECONDS: Final = 60.0
@@ -36,8 +36,8 @@ _POLL_SECONDS: Final = 0.2
 _STUCK_SECONDS: Final = 120.0
 
 
-class DemoError(Exception):
-    """The demonstration cannot go on; the message is one sentence for the person at the terminal."""
+class DemoError(StackError):
+    """The demonstration cannot go on."""
 
 
 class Api:
@@ -123,7 +123,7 @@ def _drop(api: Api, s3: "S3Client", bucket: str, prefix: str, terminal: Terminal
         or stored.get(prefix + file.name) != md5(file.read_bytes(), usedforsecurity=False).hexdigest()
     ]
     if len(new) < len(samples):
-        terminal.line(f"  {len(samples) - len(new)} of {len(samples)} samples are in unchanged.")
+        terminal.line(f"  {len(samples) - len(new)} of {len(samples)} samples are in already.")
     if not new:
         return
     before = {job["id"] for job in api.all("/api/v1/jobs")}
@@ -170,7 +170,7 @@ def _upload(api: Api, terminal: Terminal) -> None:
     """Send the report as a form would, and show how long it took to become searchable."""
     report = SAMPLES / UPLOADED
     if any(source["name"] == report.name and source["status"] == "ready" for source in api.all("/api/v1/sources")):
-        terminal.line(f"  {report.name}, uploaded earlier, is in.")
+        terminal.line(f"  {report.name} is in already.")
         return
     started = time.monotonic()
     terminal.passing(f"uploading {report.name} …")
@@ -198,9 +198,13 @@ def _ask(api: Api, terminal: Terminal) -> None:
     terminal.paragraph(answer["answer"])
     names = {chunk["source_id"]: chunk["source"]["name"] for chunk in answer["chunks"]}
     terminal.heading("Cited")
+    said = ""
     for citation in answer["citations"]:
         page = f", page {citation['page']}" if citation["page"] else ""
-        terminal.line(f"  [{citation['marker']}] {terminal.marked(names[citation['source_id']] + page)}")
+        passage = f"  [{citation['marker']}] {terminal.marked(names[citation['source_id']] + page)}"
+        if passage != said:
+            terminal.line(passage)
+            said = passage
         terminal.paragraph(f"“{' '.join(citation['quote'].split())}”", indent=6)
     terminal.line()
     terminal.timed(f"answered by {_answerer(answer)}", took)
@@ -209,7 +213,8 @@ def _ask(api: Api, terminal: Terminal) -> None:
 
 
 def _answerer(answer: Json) -> str:
-    return " ".join(dict.fromkeys([answer["provider"], answer["model"]]))
+    provider, model = str(answer["provider"]), str(answer["model"])
+    return model if model.startswith(provider) else f"{provider} {model}"
 
 
 def _detail(error: urllib.error.HTTPError) -> str:
