@@ -25,10 +25,13 @@ class InvokeError(Exception):
 
 
 class FunctionError(InvokeError):
-    """The handler raised, or returned what JSON or Lambda's size limit cannot hold; its environment stays warm."""
+    """The handler raised, or returned what JSON or Lambda's size limit cannot hold; its environment stays warm.
+
+    What it said is in `error_message` and in the function's log only: it may quote a document or a row.
+    """
 
     def __init__(self, function: str, error_type: str, error_message: str) -> None:
-        super().__init__(f"{function} raised {error_type}: {error_message}")
+        super().__init__(f"{function} raised {error_type}; the traceback is in its log")
         self.error_type = error_type
         self.error_message = error_message
 

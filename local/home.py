@@ -20,8 +20,12 @@ from typing import Final, Self
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 
 
-class StartError(Exception):
-    """Something cannot be started; the message is one sentence for the person at the terminal."""
+class StackError(Exception):
+    """What ends a command; the message is one sentence for the person at the terminal."""
+
+
+class StartError(StackError):
+    """Something cannot be started."""
 
 
 class HomeInUseError(StartError):

@@ -270,7 +270,9 @@ def failures(result: Json, message_ids: set[str]) -> set[str]:
         return set()
     if not isinstance(result, dict):
         return message_ids
-    items = result.get("batchItemFailures") or []
+    items = result.get("batchItemFailures")
+    if items is None:
+        return set()
     if not isinstance(items, list):
         return message_ids
     failed: set[str] = set()
