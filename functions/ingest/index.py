@@ -164,7 +164,7 @@ def _store(
 
 def _parts(document: Document) -> Iterator[texts.Part]:
     """The canonical text in parts that follow each other without a gap, none longer than PART_CHARS."""
-    numbers = [page.number for page in document.pages] or [None]
+    numbers: list[int | None] = [page.number for page in document.pages] or [None]
     # A page's part takes along the blank line that separates it from the next one.
     bounds = [0, *(page.start for page in document.pages[1:]), len(document.text)]
     for number, (start, end) in zip(numbers, pairwise(bounds), strict=True):
