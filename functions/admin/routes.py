@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from minirag.runtime import db, queue, settings
 from minirag.runtime.errors import Forbidden, Unprocessable
-from minirag.runtime.http import client_ip, create_app, read_model
+from minirag.runtime.http import Text, client_ip, create_app, read_model
 from minirag.tenancy import api_keys, audit, workspaces
 from minirag.tenancy.identity import credential, identify
 
@@ -23,7 +23,7 @@ _OPENAPI = Path(__file__).with_name("openapi.json")
 class WorkspaceIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    name: Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
+    name: Annotated[Text, Field(min_length=1, max_length=200, pattern=r"\S")]
 
 
 class WorkspaceOut(BaseModel):
@@ -40,7 +40,7 @@ class ApiKeyIn(BaseModel):
 
     workspace_id: UUID | None = None
     scopes: Annotated[list[Literal["read", "write", "admin"]], Field(min_length=1, max_length=3)]
-    description: Annotated[str, Field(max_length=500)] = ""
+    description: Annotated[Text, Field(max_length=500)] = ""
     expires_at: AwareDatetime | None = None
 
 

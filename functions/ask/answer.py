@@ -7,18 +7,17 @@ from time import perf_counter
 from typing import Final
 from uuid import UUID
 
-from minirag.knowledge.cost import cost_usd
-from minirag.knowledge.embeddings.choose import embedder as choose_embedder
-from minirag.knowledge.llm.choose import EXTRACTIVE
-from minirag.knowledge.llm.choose import provider as choose_provider
-
 from functions.ask import cite, prompt, support
 from functions.ask.rank import Candidate
 from functions.ask.retrieve import Retrieved, retrieve
 from minirag.knowledge import texts
 from minirag.knowledge.chunks import Chunk
+from minirag.knowledge.cost import cost_usd
+from minirag.knowledge.embeddings.choose import embedder as choose_embedder
 from minirag.knowledge.filters import Filters
 from minirag.knowledge.llm import Completion, Passage
+from minirag.knowledge.llm.choose import EXTRACTIVE
+from minirag.knowledge.llm.choose import provider as choose_provider
 from minirag.runtime import db, settings, telemetry
 from minirag.tenancy.identity import Caller
 

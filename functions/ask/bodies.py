@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from functions.ask.answer import Answer
 from functions.ask.rank import Candidate
 from minirag.knowledge.chunks import Chunk
+from minirag.runtime.http import Text
 
 
 def _not_blank(text: str) -> str:
@@ -25,7 +26,7 @@ def _aware(moment: datetime) -> datetime:
 
 
 Moment = Annotated[datetime, AfterValidator(_aware)]
-Names = Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=100)]
+Names = Annotated[list[Annotated[Text, Field(max_length=64)]], Field(max_length=100)]
 
 
 class FiltersIn(BaseModel):
@@ -36,7 +37,7 @@ class FiltersIn(BaseModel):
     source_ids: Annotated[list[UUID], Field(max_length=1000)] | None = None
     types: Names | None = None
     tags: Names | None = None
-    language: Annotated[str, Field(max_length=35)] | None = None
+    language: Annotated[Text, Field(max_length=35)] | None = None
     created_after: Moment | None = None
     created_before: Moment | None = None
 

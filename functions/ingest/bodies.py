@@ -7,10 +7,11 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from minirag.knowledge import jobs, sources, texts
+from minirag.runtime.http import Text
 
 WAIT_MAX: Final = 25
 
-Tag = Annotated[str, Field(min_length=1, max_length=64)]
+Tag = Annotated[Text, Field(min_length=1, max_length=64)]
 Tags = Annotated[list[Tag], Field(max_length=32)]
 Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 

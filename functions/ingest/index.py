@@ -8,7 +8,6 @@ from typing import Final
 from uuid import UUID, uuid4
 
 import numpy as np
-from minirag.knowledge.embeddings.choose import embedder as choose_embedder
 from numpy.typing import NDArray
 
 from functions.ingest.chunk import Chunk, split_chunks
@@ -17,6 +16,7 @@ from functions.ingest.extract.sandbox import extract
 from functions.ingest.remove import clear_content
 from minirag.knowledge import chunks, jobs, sources, texts, vectors
 from minirag.knowledge.embeddings import Embedder
+from minirag.knowledge.embeddings.choose import embedder as choose_embedder
 from minirag.knowledge.lexical import index as lexical
 from minirag.knowledge.lexical.analyzer import terms
 from minirag.runtime import blobs, db, settings, telemetry

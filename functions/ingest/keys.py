@@ -43,6 +43,7 @@ def parse(key: str) -> Upload | Drop | None:
     """What an object key stands for; None for anything that is not ours (a folder marker, say)."""
     if upload := _UPLOAD.fullmatch(key):
         return Upload(*(UUID(group) for group in upload.groups()))
-    if drop := _DROP.fullmatch(key):
+    # S3 takes a NUL in a key, PostgreSQL does not.
+    if (drop := _DROP.fullmatch(key)) and "\0" not in key:
         return Drop(UUID(drop.group(1)), drop.group(2))
     return None

@@ -83,7 +83,15 @@ def _route_drop(drop: keys.Drop, event: ObjectEvent) -> None:
             clear(tx, workspace_id, source, sequencer=event.sequencer)
             telemetry.event("drop.removed", source_id=str(source.id))
             return
-        sources.expect(tx, workspace_id, source.id, name=name, object_key=drop.key, size=event.size)
+        sources.expect(
+            tx,
+            workspace_id,
+            source.id,
+            name=name,
+            uri=sources.drop_uri(drop.path),
+            object_key=drop.key,
+            size=event.size,
+        )
         job_id = jobs.create(
             tx, workspace_id, uuid4(), source_id=source.id, object_key=drop.key, sequencer=event.sequencer
         )

@@ -34,6 +34,7 @@ app = create_app("ingest")
 
 Reader = Annotated[Caller, needs("read")]
 Writer = Annotated[Caller, needs("write")]
+Offset = Annotated[int, Query(ge=0, lt=2**31)]
 Limit = Annotated[int, Query(ge=1, le=page.MAX_LIMIT)]
 
 _POLL_SECONDS: Final = 0.05
@@ -146,8 +147,8 @@ async def get_source(source_id: UUID, caller: Reader) -> SourceOut:
 async def get_text(
     source_id: UUID,
     caller: Reader,
-    start: Annotated[int, Query(ge=0)] = 0,
-    end: Annotated[int | None, Query(ge=0)] = None,
+    start: Offset = 0,
+    end: Offset | None = None,
 ) -> TextOut:
     """The canonical text that every start and end refers to, in code points; a slice of it on request."""
     with db.transaction(caller.tenant, snapshot=True) as tx:

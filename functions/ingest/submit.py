@@ -43,16 +43,16 @@ def submit(caller: Caller, submission: Submission) -> UUID:
     upload = Upload(caller.workspace_id, submission.replaces or uuid4(), uuid4())
     workspace_id, source_id, job_id = upload.workspace_id, upload.source_id, upload.job_id
     name = submission.name
+    uri = f"{'text' if submission.pasted else 'upload'}:{name}"
     with db.transaction(caller.tenant) as tx:
         if submission.replaces is None:
-            kind = "text" if submission.pasted else "upload"
             sources.create(
                 tx,
                 workspace_id,
                 source_id,
                 user_id=caller.user_id,
                 name=name,
-                uri=f"{kind}:{name}",
+                uri=uri,
                 object_key=upload.key,
                 size=len(submission.data),
                 language=submission.language,
@@ -67,6 +67,7 @@ def submit(caller: Caller, submission: Submission) -> UUID:
                 workspace_id,
                 source_id,
                 name=name,
+                uri=uri,
                 object_key=upload.key,
                 size=len(submission.data),
                 language=submission.language,

@@ -53,7 +53,7 @@ ON CONFLICT (workspace_id, drop_key) WHERE drop_key IS NOT NULL DO NOTHING
 
 _EXPECT: Final = """
 UPDATE sources
-SET object_key = %(object_key)s, bytes = %(bytes)s, name = %(name)s, deleted_at = NULL,
+SET object_key = %(object_key)s, bytes = %(bytes)s, name = %(name)s, uri = %(uri)s, deleted_at = NULL,
     status = CASE WHEN chunks > 0 THEN status ELSE 'queued' END,
     error_code = NULL, error_detail = NULL,
     language = coalesce(%(language)s, language), tags = coalesce(%(tags)s::text[], tags)
@@ -159,10 +159,15 @@ def lock(tx: Connection, workspace_id: UUID, source_id: UUID) -> Locked | None:
         return cursor.execute(_LOCK, (workspace_id, source_id)).fetchone()
 
 
+def drop_uri(drop_key: str) -> str:
+    """How a source of the drop folder is named to users."""
+    return f"drop:{drop_key}"
+
+
 def lock_drop(tx: Connection, workspace_id: UUID, new_id: UUID, *, drop_key: str, name: str, object_key: str) -> Locked:
     """The source of a path in the drop folder, held; made as a tombstone under `new_id` if there was none."""
     values = {
-        "workspace_id": workspace_id, "id": new_id, "name": name, "uri": f"drop:{drop_key}", "drop_key": drop_key,
+        "workspace_id": workspace_id, "id": new_id, "name": name, "uri": drop_uri(drop_key), "drop_key": drop_key,
         "object_key": object_key,
     }  # fmt: skip
     tx.execute(_CLAIM_DROP, values)
@@ -178,6 +183,7 @@ def expect(
     source_id: UUID,
     *,
     name: str,
+    uri: str,
     object_key: str,
     size: int,
     language: str | None = None,
@@ -185,8 +191,8 @@ def expect(
 ) -> None:
     """New content is on its way: bring a tombstone back, keep what is ready readable until it is replaced."""
     values = {
-        "workspace_id": workspace_id, "id": source_id, "name": name, "object_key": object_key, "bytes": size,
-        "language": language, "tags": tags,
+        "workspace_id": workspace_id, "id": source_id, "name": name, "uri": uri, "object_key": object_key,
+        "bytes": size, "language": language, "tags": tags,
     }  # fmt: skip
     tx.execute(_EXPECT, values)
 
