@@ -13,6 +13,8 @@ export PYTHONPATH := .:layers/common
 # Only the interpreter that is here: no look for others online.
 export UV_PYTHON_DOWNLOADS := never
 export UV_LINK_MODE := copy
+# The CDK works on Node 20, which Debian 12 users have, and would warn of its age at every start.
+export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 export TIKTOKEN_CACHE_DIR := $(CURDIR)/.build/tiktoken
 
 # uv where it reaches the index, else pip, which knows a private one from its own configuration.

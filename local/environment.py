@@ -130,7 +130,6 @@ def _serve(handler: Handler, connection: socket.socket) -> None:
             duration = (time.perf_counter() - started) * 1000
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
             print(f"REPORT RequestId: {request_id} Duration: {duration:.2f} ms Max Memory Used: {peak} MB")
-            sys.stdout.flush()
             connection.sendall(answer)
 
 

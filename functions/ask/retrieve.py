@@ -1,6 +1,5 @@
 """Retrieval: the chunks that may answer a question, by keyword and by meaning."""
 
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
@@ -13,6 +12,7 @@ from minirag.knowledge.embeddings import Embedded, Embedder
 from minirag.knowledge.filters import Filters
 from minirag.knowledge.lexical import index as lexical
 from minirag.knowledge.lexical.analyzer import terms
+from minirag.knowledge.lexical.bm25 import Statistics
 from minirag.runtime import db, telemetry
 from minirag.runtime.errors import OutOfTime, Unavailable
 
@@ -24,13 +24,12 @@ _beside: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embed")
 class Retrieved:
     """What was found, best first, and what the decision to answer needs to know.
 
-    `idf` by question term; `keyword_share` the best BM25 score as a share of what the question could reach;
-    `cosine` the nearest chunk's, None if nothing was searched by meaning.
+    `statistics` of the question's terms in the workspace; `cosine` the nearest chunk's, None if nothing was searched by
+    meaning.
     """
 
     found: list[tuple[Candidate, Chunk]]
-    idf: Mapping[str, float]
-    keyword_share: float
+    statistics: Statistics
     cosine: float | None
     embedding_model: str | None
     embedding_tokens: int
@@ -70,11 +69,9 @@ def retrieve(
         )
         # A chunk that was replaced meanwhile is no longer there, and is left out.
         stored = chunks.read(tx, workspace_id, [candidate.chunk_id for candidate in candidates])
-    attainable = sum(by_keyword.idf.values())
     return Retrieved(
         found=[(candidate, stored[candidate.chunk_id]) for candidate in candidates if candidate.chunk_id in stored],
-        idf=by_keyword.idf,
-        keyword_share=by_keyword.hits[0].score / attainable if by_keyword.hits else 0.0,
+        statistics=by_keyword.statistics,
         cosine=by_meaning[0].score if by_meaning else None,
         embedding_model=embedder.model if embedder and embedded else None,
         embedding_tokens=embedded.tokens if embedded else 0,

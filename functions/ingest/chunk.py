@@ -69,8 +69,7 @@ def split_chunks(document: Document, *, max_tokens: int = 512, overlap: int = 50
     """
     if max_tokens < _MIN_TOKENS or not 0 <= overlap < max_tokens / 2:
         raise ValueError(f"cannot split into chunks of {max_tokens} tokens with an overlap of {overlap}")
-    pages = [page for page in document.pages if page.end > page.start]
-    page_starts = [page.start for page in pages]
+    page_starts = [page.start for page in document.pages]
     heading_starts = [heading.start for heading in document.headings]
     sections = _sections(document.headings)
     chunks: list[Chunk] = []
@@ -85,7 +84,7 @@ def split_chunks(document: Document, *, max_tokens: int = 512, overlap: int = 50
                 end=end,
                 content=document.text[start:end],
                 tokens=tokens,
-                page=pages[page - 1].number if page else None,
+                page=document.pages[page - 1].number if page else None,
                 section=sections[section - 1] if section else None,
             )
         )
@@ -139,9 +138,9 @@ def _span(
     while True:
         limit = _reach(text, start, budget, density)
         end = _end(text, start, max(start, covered), limit, heading_starts)
+        if end is None and covered > start:
+            return None
         if end is None:
-            if covered > start:
-                return None
             end = limit  # one grapheme of very many marks
         tokens = _encoding().encode_ordinary(text[start:end])
         if len(tokens) <= max_tokens:
@@ -174,8 +173,7 @@ def _end(text: str, start: int, floor: int, limit: int, heading_starts: list[int
     def from_(share: float) -> int:
         return max(floor, start + int((limit - start) * share)) + 1
 
-    candidates: list[int] = []
-    candidates += _heading_ends(text, heading_starts, from_(_PARAGRAPH_FROM), limit)
+    candidates = list(_heading_ends(text, heading_starts, from_(_PARAGRAPH_FROM), limit))
     candidates.append(text.rfind("\n\n", from_(_PARAGRAPH_FROM), limit + 2))
     sentences = [match.end() for match in _SENTENCE_END.finditer(text, from_(_SENTENCE_FROM) - 1, limit + 2)]
     candidates += [end for end in reversed(sentences) if end <= limit]
@@ -189,6 +187,8 @@ def _end(text: str, start: int, floor: int, limit: int, heading_starts: list[int
             end = _trimmed(text, start, candidate)
             if end > floor and not _splits_cluster(text, start, end):
                 return end
+    if floor > start:
+        return None  # without the overlap, the next word may fit
     ends = [match.end() for match in _CLUSTER.finditer(text, start, limit + 1) if floor < match.end() <= limit]
     return ends[-1] if ends else None
 
@@ -257,6 +257,4 @@ def _start(text: str, position: int) -> int:
 def _trimmed(text: str, start: int, position: int) -> int:
     while position > start and text[position - 1].isspace():
         position -= 1
-    while _splits_cluster(text, start, position):
-        position += 1
     return position

@@ -15,6 +15,8 @@ def act(event: dict[str, Any], context: Any) -> Any:
     """Note begin and end in the file `journal`, and in between do what the event says."""
     journal = event.get("journal")
     _note(journal, {"begin": event.get("name"), "pid": os.getpid(), "at": time.monotonic()})
+    if "print" in event:
+        print(event["print"])
     match event.get("do"):
         case "context":
             return {name: getattr(context, name) for name in context.__slots__ if name != "deadline_ms"}
@@ -47,9 +49,6 @@ def act(event: dict[str, Any], context: Any) -> Any:
             if event["do"] == "fork":
                 os._exit(9)
             time.sleep(60)
-        case "print":
-            print(event["text"])
-            print(event["text"], file=sys.stderr)
         case "env":
             return dict(os.environ)
     _note(journal, {"end": event.get("name"), "pid": os.getpid(), "at": time.monotonic()})

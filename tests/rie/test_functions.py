@@ -13,7 +13,8 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from infra.specs import SPECS, Spec
+from infra import bundle
+from infra.specs import SPECS
 from local.moto import BUCKET, JOBS, UPLOADS, Moto
 from tests.conftest import WEBHOOK_SECRET
 from tests.rie.emulator import Emulator, Packages
@@ -51,24 +52,29 @@ def _signed(event: Event) -> Event:
     return event
 
 
-@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
-def test_importing_a_handler_needs_no_setting_and_loads_no_sdk(spec: Spec, packages: Packages) -> None:
+@pytest.mark.parametrize("package", bundle.PACKAGES)
+def test_importing_the_handlers_of_a_package_needs_no_setting_and_loads_no_sdk(
+    package: str, packages: Packages
+) -> None:
     """A snapshot is taken of the imported handler, when the secret may still be empty; SDKs wait for their use."""
-    module = spec.handler.rpartition(".")[0]
-    program = f"import sys, {module}; print(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
+    specs = [spec for spec in SPECS if spec.package == package]
+    modules = ", ".join(spec.handler.rpartition(".")[0] for spec in specs)
+    program = f"import sys, {modules}; print(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
     command = [packages.interpreter, "-S", "-c", program]
-    environment = {"PYTHONPATH": ":".join(packages.search_path(spec))}
+    environment = {"PYTHONPATH": ":".join(packages.search_path(specs[0]))}
     done = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     loaded = set(done.stdout.split())
-    assert not loaded & {"openai", "anthropic", "boto3", "tiktoken", "lxml", "pypdf", "pypdfium2", "docx"}
-    if spec.package in {"webhooks", "admin"}:
-        assert "numpy" not in loaded
+    assert not loaded & {"openai", "anthropic", "boto3", "lxml", "pypdf", "pypdfium2", "docx", "onnxruntime"}
+    if package in {"webhooks", "admin"}:
+        assert not loaded & {"numpy", "tiktoken"}
 
 
 def test_asking_with_an_unknown_key_is_refused_with_a_problem(emulated: Emulated, event: EventOf) -> None:
     answer = emulated("ask").invoke(event("ask"))
     assert (answer["statusCode"], answer["headers"]["content-type"]) == (401, PROBLEM)
+    # API Gateway would send the base64 of a type that it does not take for binary to the client as it is.
+    assert not answer["isBase64Encoded"]
     assert json.loads(answer["body"])["status"] == 401
 
 
@@ -80,7 +86,7 @@ def test_a_dropped_file_becomes_a_job_then_chunks_then_a_cited_answer(
     s3: Any,
     empty_queues: None,  # noqa: ARG001
 ) -> None:
-    text = "# Seismic readings\n\nThe station keeps seismic readings for seven years."
+    text = "# How long does the station keep its seismic readings?\n\nThe station keeps its readings for seven years."
     s3.put_object(Bucket=BUCKET, Key=f"drop/{tenant.workspace_id}/field notes/retention.md", Body=text.encode())
     routed = event("ingest-router")
     (record,) = routed["Records"]
@@ -104,7 +110,7 @@ def test_a_dropped_file_becomes_a_job_then_chunks_then_a_cited_answer(
     answer = emulated("ask").invoke(_as(tenant, event("ask")))
     body = json.loads(answer["body"])
     assert answer["statusCode"] == 200, body
-    assert body["outcome"] == "answered"
+    assert body["outcome"] == "answered", body
     assert "seven years" in body["answer"]
     assert [citation["quote"] in text for citation in body["citations"]] == [True] * len(body["citations"]) != []
 
@@ -131,7 +137,7 @@ def test_an_uploaded_file_reaches_the_bucket_byte_for_byte(
     (job,) = body["jobs"]
     key = f"uploads/{tenant.workspace_id}/{job['source_id']}/{job['id']}"
     content = s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
-    assert content.startswith(b"# Seismic readings")
+    assert content.startswith(b"# How long")
     assert content in base64.b64decode(upload["body"])
 
 

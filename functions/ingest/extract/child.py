@@ -9,7 +9,7 @@ import json
 import math
 import resource
 import sys
-from typing import Any, Final, cast
+from typing import Any, BinaryIO, Final, cast
 
 from functions.ingest.extract.document import MAX_CHARACTERS, DocumentType, dump, too_much_text
 from functions.ingest.extract.formats import extractor
@@ -39,10 +39,10 @@ def _check_length(text: str) -> None:
         raise ExtractionFailed("This document holds no text.", code="no_text")
 
 
-def read(document_type: DocumentType, data: bytes) -> dict[str, Any]:
+def read(document_type: DocumentType, file: BinaryIO) -> dict[str, Any]:
     """What came of reading the document, as plain JSON values."""
     try:
-        document = extractor(document_type)(data)
+        document = extractor(document_type)(file.read())
         _check_length(document.text)
     except ExtractionFailed as error:
         return {"error": {"code": error.code, "detail": error.detail}}
@@ -58,5 +58,5 @@ if __name__ == "__main__":
     confine(float(sys.argv[2]), int(sys.argv[3]))
     result = sys.stdout
     sys.stdout = sys.stderr  # what a library prints must not mix with the result
-    answer = read(cast("DocumentType", sys.argv[1]), sys.stdin.buffer.read())
+    answer = read(cast("DocumentType", sys.argv[1]), sys.stdin.buffer)
     json.dump(answer, result, ensure_ascii=False)

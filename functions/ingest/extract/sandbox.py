@@ -9,10 +9,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from tempfile import TemporaryFile
-from time import monotonic
 from typing import IO, Any, Final
 
 from functions.ingest.extract.child import TOO_MUCH_MEMORY
@@ -39,29 +37,30 @@ def extract(data: bytes, name: str, *, seconds: float, memory_bytes: int) -> Doc
     with TemporaryFile() as source, TemporaryFile() as result, TemporaryFile() as stderr:
         source.write(data)
         source.seek(0)
-        process = subprocess.Popen(
-            # -S: sys.path comes with the environment; looking for it again would cost 10 ms.
-            [sys.executable, "-S", "-P", "-m", _CHILD, document_type, str(seconds), str(memory_bytes)],
-            stdin=source,
-            stdout=result,
-            stderr=stderr,
-            env=_environment(),
-            cwd="/",
-            start_new_session=True,
-        )
-        started = monotonic()
-        status, peak_bytes = _wait(process, seconds)
+        try:
+            status = subprocess.run(
+                # -S: sys.path comes with the environment; looking for it again would cost 10 ms.
+                [sys.executable, "-S", "-P", "-m", _CHILD, document_type, str(seconds), str(memory_bytes)],
+                stdin=source,
+                stdout=result,
+                stderr=stderr,
+                env=_environment(),
+                cwd="/",
+                timeout=seconds,
+                start_new_session=True,
+                check=False,
+            ).returncode
+        except subprocess.TimeoutExpired as error:
+            raise _too_long(seconds) from error
         if status == 0:
             result.seek(0)
             return _answer(json.load(result))
-        failure = ChildFailed(status, _tail(stderr))
-        if status == -signal.SIGXCPU or monotonic() - started >= seconds:
-            raise ExtractionFailed(
-                f"This document could not be read within {seconds:.0f} seconds. Split it and upload the parts.",
-                code="too_long",
-            ) from failure
-        # PDFium aborts when an allocation fails; SIGKILL from elsewhere is the system's, out of memory.
-        if status == -signal.SIGKILL or peak_bytes > memory_bytes / 2:
+        tail = _tail(stderr)
+        failure = ChildFailed(status, tail)
+        if status == -signal.SIGXCPU:
+            raise _too_long(seconds) from failure
+        # The system kills when memory runs out; PDFium aborts, silently, when an allocation fails.
+        if status == -signal.SIGKILL or (status == -signal.SIGABRT and not tail):
             raise ExtractionFailed(TOO_MUCH_MEMORY, code="too_much_memory") from failure
         raise ExtractionFailed(
             "The program that reads documents crashed on this one; it is probably damaged. "
@@ -80,21 +79,11 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _wait(process: subprocess.Popen[bytes], seconds: float) -> tuple[int, int]:
-    """Wait for the end of the process, but kill it after so many seconds; its exit status and peak memory in bytes."""
-    timer = threading.Timer(seconds, process.kill)
-    timer.start()
-    try:
-        _, wait_status, usage = os.wait4(process.pid, 0)
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
-    finally:
-        timer.cancel()
-    process.returncode = os.waitstatus_to_exitcode(wait_status)
-    kibibytes_or_bytes = 1 if sys.platform == "darwin" else 1024
-    return process.returncode, usage.ru_maxrss * kibibytes_or_bytes
+def _too_long(seconds: float) -> ExtractionFailed:
+    return ExtractionFailed(
+        f"This document could not be read within {seconds:.0f} seconds. Split it and upload the parts.",
+        code="too_long",
+    )
 
 
 def _answer(answer: dict[str, Any]) -> Document:

@@ -3,8 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.ask.support import Signals, answerable, coverage, probability
+from functions.ask.support import Signals, answerable, probability, signals
 from minirag.knowledge.lexical.analyzer import terms
+from minirag.knowledge.lexical.bm25 import Statistics
 
 SHARE = st.floats(0, 1, allow_nan=False)
 
@@ -20,13 +21,23 @@ def test_a_question_about_something_else_is_not_answered() -> None:
 
 
 def test_where_nothing_was_found_nothing_is_answered() -> None:
-    assert not answerable(Signals(coverage=coverage({}, []), keyword_share=0.0, cosine=None))
+    assert not answerable(signals("Where is Pharos?", [], Statistics(0, 0.0, {}), None))
+    assert not answerable(signals("???", ["Pharos"], Statistics(1, 1.0, {}), None))
 
 
-def test_coverage_weighs_the_questions_terms_by_rarity() -> None:
-    idf = dict(zip(terms("lighthouse of Pharos"), (3.0, 0.1, 4.9), strict=True))
-    assert coverage(idf, ["The lighthouse of Alexandria.", "Nothing."]) == (3.0 + 0.1) / 8.0
-    assert coverage(idf, ["Pharos had a lighthouse of stone."]) == 1.0
+def test_coverage_weighs_the_questions_terms_by_rarity_and_leaves_out_how_it_asks() -> None:
+    lighthouse, pharos = terms("lighthouse Pharos")
+    statistics = Statistics(100, 5.0, {lighthouse: 50, pharos: 1})
+    question = "What is the lighthouse of Pharos?"
+    assert signals(question, ["A lighthouse."], statistics, None).coverage < 0.5
+    assert signals(question, ["Pharos.", "A lighthouse."], statistics, None).coverage > 0.5
+    assert signals(question, ["Pharos had a lighthouse."], statistics, None).coverage == 1.0
+
+
+def test_in_a_corpus_of_one_passage_a_question_in_other_words_is_still_answered() -> None:
+    content = "The weather station keeps its measurements for seven years, on paper and on disks."
+    statistics = Statistics(1, 13.0, dict.fromkeys(terms(content), 1))
+    assert answerable(signals("For how many years are measurements kept by the station?", [content], statistics, 0.6))
 
 
 @given(SHARE, SHARE, st.none() | SHARE, SHARE)

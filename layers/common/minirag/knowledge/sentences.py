@@ -30,10 +30,9 @@ def sentences(text: str) -> list[tuple[int, int]]:
     Whatever is no white space lies in some span. Linear in the length of `text`.
     """
     spans: list[tuple[int, int]] = []
-    # The same length in code points, which is all that matters here; sentencex wants valid UTF-8 and no line breaks.
-    flat = _SURROGATE.sub("\ufffd", text.replace("\n", " ").replace("\r", " "))
-    for start, end in _blocks(text):
-        spans.extend(_split(flat, start, end))
+    valid = _SURROGATE.sub("\ufffd", text)  # sentencex wants what UTF-8 can hold
+    for start, end in _blocks(valid):
+        spans.extend(_split(valid, start, end))
     return spans
 
 
@@ -78,16 +77,26 @@ def _opens(line: str) -> bool:
     return first.isupper() or first.isdigit()
 
 
-def _split(flat: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The sentences of one block."""
+def _split(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The sentences of one block. A bullet belongs to the first: "1." ends none."""
+    begin = start + len(text[start:end]) - len(text[start:end].lstrip())
+    bullet = _BULLET.match(text, begin, end)
+    spans = _stretches(text, bullet.end() if bullet else begin, end)
+    first = next(spans, None)
+    if first is not None or bullet:
+        yield begin, first[1] if first else begin + len(text[begin:end].rstrip())
+    yield from spans
+
+
+def _stretches(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     while start < end:
-        stretch = flat[start : min(end, start + _STRETCH)]
+        stretch = text[start : min(end, start + _STRETCH)]
         found = [(mark["start_index"], mark["end_index"]) for mark in sentencex.get_sentence_boundaries("en", stretch)]
         if start + len(stretch) < end:
             if len(found) > 1:
                 found.pop()  # cut off by the stretch: it is read again, whole
             else:
-                found = [(0, stretch.rfind(" ") + 1 or len(stretch))]
+                found = [(0, max(stretch.rfind(" "), stretch.rfind("\n")) + 1 or len(stretch))]
         for low, high in found:
             piece = stretch[low:high]
             if body := piece.strip():

@@ -131,7 +131,10 @@ def lambda_handler(app: FastAPI, name: str) -> LambdaHandler:
     # Mangum logs errors with their message, which may quote a document.
     logging.getLogger("mangum.http").setLevel(logging.CRITICAL)
     asyncio.set_event_loop(loop)
-    adapter = Mangum(_Boundary(app, name), lifespan="off")
+    # All else is base64, which API Gateway decodes only for the types it was told are binary.
+    adapter = Mangum(
+        _Boundary(app, name), lifespan="off", text_mime_types=["text/", "application/json", problem.MEDIA_TYPE]
+    )
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401  AWS's context object
         asyncio.set_event_loop(loop)

@@ -18,7 +18,7 @@ def embedder(settings: Settings) -> Embedder | None:
     if settings.openai_api_key:
         return OpenAIEmbedder(settings.openai_embedding_model, settings.openai_api_key, settings.openai_base_url)
     if settings.minilm_model and settings.minilm_tokenizer and find_spec("onnxruntime") and find_spec("tokenizers"):
-        from minirag.knowledge.embeddings.minilm import MiniLM  # noqa: PLC0415  nothing on AWS needs it
+        from minirag.knowledge.embeddings.minilm import MiniLM
 
         return MiniLM(Path(settings.minilm_model), Path(settings.minilm_tokenizer))
     return None

@@ -5,6 +5,7 @@ Documents and questions must go through the same analyzer: its VERSION is part o
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
@@ -17,6 +18,15 @@ _CJK: Final = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _WORD = re.compile(rf"[{_CJK}]+|[^\W_{_CJK}]+(?:['’][^\W_{_CJK}]+)?")
 _IS_CJK = re.compile(rf"[{_CJK}]")
 _MAX_TERM: Final = 64
+
+# Words of a question that say nothing about its subject, as the analyzer writes them.
+# fmt: off
+_ASKING: Final = frozenset({
+    "a", "an", "and", "are", "as", "at", "be", "been", "by", "did", "do", "doe", "for", "from", "had", "has", "have",
+    "how", "in", "is", "it", "mani", "much", "of", "on", "or", "that", "the", "to", "was", "were", "what", "when",
+    "where", "which", "who", "whom", "whose", "whi", "with",
+})
+# fmt: on
 
 _stemmer = Stemmer.Stemmer("english")
 
@@ -36,3 +46,9 @@ def terms(text: str) -> list[str]:
         else:
             found.append(_stem(run.casefold().replace("’", "'")[:_MAX_TERM]))
     return found
+
+
+def subject(asked: Iterable[str]) -> list[str]:
+    """The terms of a question that say what it is about, each once; all of them if none does."""
+    once = list(dict.fromkeys(asked))
+    return [term for term in once if term not in _ASKING] or once

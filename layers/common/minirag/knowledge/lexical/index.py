@@ -1,21 +1,14 @@
-"""Exact BM25 over a table of postings, one row a term and chunk.
-
-Okapi BM25 (Robertson and Zaragoza, 2009) with Lucene's idf, ln(1 + (N - df + 0.5) / (df + 0.5)), and without the
-constant factor k1 + 1 (Kamphuis et al., 2020), so that a chunk's score stays below the sum of the question's idf.
-"""
+"""Exact BM25 over a table of postings, one row a term and chunk."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import log
 from typing import Final
 from uuid import UUID
 
 from minirag.knowledge.filters import Filters
+from minirag.knowledge.lexical.bm25 import K1, B, Statistics
 from minirag.runtime.db import Connection
-
-K1: Final = 1.2
-B: Final = 0.75
 
 # COPY is not available under row-level security; arrays are the next fastest.
 _INSERT: Final = """
@@ -67,10 +60,10 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The best chunks, and the idf of each of the question's terms in this workspace."""
+    """The best chunks, and what is known of the question's terms in this workspace."""
 
     hits: Sequence[Hit]
-    idf: Mapping[str, float]
+    statistics: Statistics
 
 
 def insert(tx: Connection, workspace_id: UUID, terms_of: Mapping[UUID, Sequence[str]]) -> None:
@@ -87,16 +80,16 @@ def search(tx: Connection, workspace_id: UUID, terms: Sequence[str], *, k: int, 
     assert row is not None
     total, average = int(row[0]), float(row[1])
     if not counts or not total:
-        return Found((), {})
+        return Found((), Statistics(total, average, {}))
     frequencies: dict[str, int] = dict(tx.execute(_DOCUMENT_FREQUENCIES, (workspace_id, list(counts))).fetchall())
-    idf = {
-        term: log(1 + (total - frequencies.get(term, 0) + 0.5) / (frequencies.get(term, 0) + 0.5)) for term in counts
-    }
+    statistics = Statistics(total, average, frequencies)
+    weights = [statistics.idf(term) * count for term, count in counts.items()]
     values = {
-        "workspace_id": workspace_id, "terms": list(counts), "weights": [idf[term] * n for term, n in counts.items()],
+        "workspace_id": workspace_id, "terms": list(counts), "weights": weights,
         "k1": K1, "b": B, "average": average or 1.0, "k": k, **filters.values(),
     }  # fmt: skip
-    return Found([Hit(chunk, float(score)) for chunk, score in tx.execute(_SEARCH, values).fetchall()], idf)
+    hits = [Hit(chunk, float(score)) for chunk, score in tx.execute(_SEARCH, values).fetchall()]
+    return Found(hits, statistics)
 
 
 def remove(tx: Connection, workspace_id: UUID, source_id: UUID) -> None:

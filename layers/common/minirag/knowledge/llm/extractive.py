@@ -1,7 +1,8 @@
 """Answers without a model: the sentences of the passages that say most about the question, word for word.
 
-Measured on 1,200 SQuAD 2.0 questions (BM25, eight paragraphs): the gold span lies in the first sentence for 77 %,
-in the answer for 86 %; with term coverage and the passage's score alone it was 75 % and 84 %.
+Measured on 2,400 answerable SQuAD 2.0 questions (BM25, the eight best of 646 paragraphs, the gold one among them for
+97 %): the gold span lies in the first sentence for 78 %, in the answer, of 2.4 sentences on average, for 88 %. By term
+coverage and the passage's score alone it is 75 %, and 87 % in three sentences.
 """
 
 import re
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from minirag.knowledge.lexical.analyzer import terms
+from minirag.knowledge.lexical.analyzer import subject, terms
 from minirag.knowledge.llm import Completion, Passage, Prompt
 from minirag.knowledge.sentences import sentences
 
@@ -29,15 +30,6 @@ _SAME: Final = 0.8  # share of common terms from which two sentences say the sam
 _LONGEST: Final = 500  # code points of one quotation; a table without any full stop is one endless sentence
 _SHORTEST: Final = 4  # terms
 _RUBBLE: Final = 0.6  # factor on headings, questions and table rows, which seldom answer by themselves
-
-# Words of a question that say nothing about its subject, as the analyzer writes them.
-# fmt: off
-_ASKING: Final = frozenset({
-    "a", "an", "and", "are", "as", "at", "be", "been", "by", "did", "do", "doe", "for", "from", "had", "has", "have",
-    "how", "in", "is", "it", "mani", "much", "of", "on", "or", "that", "the", "to", "was", "were", "what", "when",
-    "where", "which", "who", "whom", "whose", "whi", "with",
-})
-# fmt: on
 
 # Brackets that an answer's reader would take for markers of passages; the check of citations reads them so, too.
 _FOOTNOTES = re.compile(r"\s*\[\d{1,3}(?:\s*,\s*\d{1,3})*\]")
@@ -85,10 +77,10 @@ class Extractive:
 
 def _weights(asked: list[str], idf: Mapping[str, float]) -> dict[str, float]:
     """What each term of the question's subject weighs, adding up to 1."""
-    subject = [term for term in dict.fromkeys(asked) if term not in _ASKING] or list(dict.fromkeys(asked))
-    weights = {term: max(0.0, idf.get(term, 0.0)) for term in subject}
+    about = subject(asked)
+    weights = {term: max(0.0, idf.get(term, 0.0)) for term in about}
     total = sum(weights.values())
-    return {term: weight / total if total else 1 / len(subject) for term, weight in weights.items()}
+    return {term: weight / total if total else 1 / len(about) for term, weight in weights.items()}
 
 
 def _judge(passage: Passage, asked: list[str], weights: Mapping[str, float], score: float) -> Iterator[_Sentence]:
