@@ -44,9 +44,9 @@ $(VENV)/.test: requirements/test.txt $(VENV)/.run
 	@$(call install,requirements/test.txt)
 	@touch $@
 
-.build/.ranks: requirements/ranks.txt infra/ranks.py $(VENV)/.base
+.build/.ranks: requirements/ranks.txt infra/ranks.py $(VENV)/.run
 	@echo "Fetching the tokenizer's ranks (once)"
-	@$(PY) -m infra.ranks
+	@$(PY) -m infra.ranks > /dev/null
 	@touch $@
 
 .PHONY: run

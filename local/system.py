@@ -171,6 +171,8 @@ async def _listen(stack: AsyncExitStack, app: AsgiApp, preferred_port: int) -> s
         ws="none",
         log_config=None,
         access_log=False,
+        # There is no proxy before this server: X-Forwarded-For is what a client says of itself.
+        proxy_headers=False,
         server_header=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=_GRACE_SECONDS,

@@ -72,11 +72,14 @@ def index(workspace_id: UUID, job_id: UUID, *, remaining_seconds: Callable[[], f
     stages = _Stages(tenant, workspace_id, job_id)
     with stages.stage("reading", 0.05):
         data = blobs.get(job.object_key, max_bytes=settings.current().max_upload_bytes)
+    if remaining_seconds() < settings.current().extract_seconds + _STORE_SECONDS:
+        # Ending it for lack of our own time would blame the document.
+        raise OutOfTime("There was no time left to read the document in this run; it is tried again.")
     with stages.stage("extracting", 0.1):
         document = extract(
             data,
             "pasted.txt" if detail.uri.startswith("text:") else detail.name,
-            seconds=min(settings.current().extract_seconds, remaining_seconds() - _STORE_SECONDS),
+            seconds=settings.current().extract_seconds,
             memory_bytes=settings.current().extract_memory_bytes,
         )
     with stages.stage("chunking", 0.3):

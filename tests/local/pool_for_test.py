@@ -33,13 +33,20 @@ async def open_pool(folder: Path, *, limit: int = 2, timeout: float = 20.0) -> A
 def children() -> set[int]:
     """The environments of this process; it may have other children, such as the session's servers."""
     pids = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    return {int(pid) for pid in pids if b"local.environment" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+    return {int(pid) for pid in pids if not is_gone(int(pid)) and b"local.environment" in _command(pid)}
+
+
+def _command(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):  # it has ended since
+        return b""
 
 
 def is_gone(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return True
 
 

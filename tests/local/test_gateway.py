@@ -17,7 +17,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 @pytest.fixture(scope="module")
 def api(running: Running) -> str:
-    return running.serve(build_gateway(running.pool, TABLE, integration_seconds=0.6))
+    return running.serve(build_gateway(running.pool, TABLE))
 
 
 def test_a_request_becomes_a_rest_proxy_event(running: Running, api: str) -> None:

@@ -15,6 +15,7 @@ from moto.server import ThreadedMotoServer
 from local.poller import Mapping, Poller, failures
 from local.pool import FunctionConfig, Pool
 from tests.local.handlers_for_test import read_notes
+from tests.local.pool_for_test import children
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -63,7 +64,9 @@ class Journal:
 
     def send(self, *names: str, group: str | None = None, **order: object) -> None:
         options: Any = {} if group is None else {"MessageGroupId": group}
-        entries = [{"Id": str(n), "MessageBody": self.body(name, **order), **options} for n, name in enumerate(names)]
+        entries: list[Any] = [
+            {"Id": str(n), "MessageBody": self.body(name, **order), **options} for n, name in enumerate(names)
+        ]
         for start in range(0, len(entries), 10):
             self._sqs.send_message_batch(QueueUrl=self.url, Entries=entries[start : start + 10])
 
@@ -260,7 +263,7 @@ def test_what_still_runs_after_the_grace_is_killed_and_its_message_kept(sqs: "SQ
         async with open_poller(tmp_path, sqs, Mapping(queue.url, "queue")) as poller:
             await queue.until(noted=1)
             await poller.stop(grace_seconds=0.05)
-            assert Path(f"/proc/self/task/{os.getpid()}/children").read_text() == ""
+            assert children() == set()
 
     asyncio.run(check())
     assert queue.counts() == (0, 1)
@@ -275,7 +278,7 @@ def test_polling_goes_on_after_an_outage_of_the_queue(
     async def check() -> None:
         async with open_poller(tmp_path, sqs, Mapping(queue.url, "queue")):
             queue.send("before")
-            await queue.until(noted=1)
+            await queue.until(noted=1, counts=(0, 0))
             await asyncio.to_thread(server.stop)
             while "cannot receive from" not in caplog.text:
                 await asyncio.sleep(0.01)

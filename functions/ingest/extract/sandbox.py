@@ -1,7 +1,7 @@
 """Reading a document in a process of its own, bounded in time, memory, output and processes.
 
 The libraries that read documents are large and, in part, C: whatever a hostile file makes them do, it happens to a
-child that holds no secret, cannot write files, and is killed when its time is up.
+child that holds no secret, may write only so much, and is killed when its time is up.
 """
 
 import json

@@ -84,6 +84,7 @@ def test_chunks_are_exact_slices_in_order_within_the_limit_that_cover_the_text(
 
 @settings(max_examples=250, deadline=None)
 @given(TEXTS, SIZES)
+@example("文。\u0301" * 60, (16, 0))
 def test_a_grapheme_is_never_torn_unless_it_is_too_long_by_itself(text: str, sizes: tuple[int, int]) -> None:
     max_tokens, overlap = sizes
     clusters = [match.span() for match in regex.finditer(r"\X", text)]
@@ -103,6 +104,11 @@ def test_a_word_is_never_torn(words: list[str]) -> None:
     for one in split(text, 32, 8):
         assert one.start == 0 or text[one.start - 1].isspace()
         assert one.end == len(text) or text[one.end].isspace()
+
+
+def test_the_overlap_is_given_up_where_the_next_word_does_not_fit_behind_it() -> None:
+    text = "é aaaaaaaaaaaaa" + "\u3000" * 17 + "  aaaaaaaaaaaaaaaaab"
+    assert [one.content for one in split(text, 16, 7)] == ["é aaaaaaaaaaaaa", "aaaaaaaaaaaaaaaaab"]
 
 
 @settings(max_examples=25, deadline=None)

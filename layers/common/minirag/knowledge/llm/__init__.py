@@ -53,5 +53,5 @@ class Provider(Protocol):
     def model(self) -> str: ...
 
     def complete(self, prompt: Prompt, *, seconds: float) -> Completion:
-        """Answer within `seconds`, or raise Unavailable or OutOfTime."""
+        """Answer within `seconds`, or raise Unavailable, OutOfTime, or Unprocessable for a model that is not known."""
         ...
