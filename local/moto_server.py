@@ -241,11 +241,16 @@ def _notify(bucket: FakeBucket, queue: Queue) -> None:
 def _quicken() -> None:
     """Count message ages in plain seconds: moto's own way takes a minute to send 1,000 messages to a waiting queue."""
 
-    def is_retained(_backend: SQSBackend, queue_name: str, message: Message) -> bool:
-        period = sqs_backends[ACCOUNT][REGION].queues[queue_name].message_retention_period
-        return float(message.sent_timestamp) / 1000 + float(period) > time.time()
+    def milliseconds(_moment: datetime | None = None) -> float:
+        return time.time() * 1000
 
-    sqs_models.unix_time_millis = lambda: time.time() * 1000
+    def is_retained(self: SQSBackend, queue_name: str, message: Message) -> bool:  # noqa: ARG001
+        queue: Any = sqs_backends[ACCOUNT][REGION].queues[queue_name]
+        sent: Any = message.sent_timestamp
+        return bool(sent / 1000 + queue.message_retention_period > time.time())
+
+    models: Any = sqs_models
+    models.unix_time_millis = milliseconds
     SQSBackend.is_message_valid_based_on_retention_period = is_retained  # type: ignore[method-assign]
 
 
