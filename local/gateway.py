@@ -112,7 +112,9 @@ class _FrontDoor(ABC):
         except (NoCapacity, TimedOut) as error:
             raise OutOfTime("The request could not be answered in time. Try again in a few seconds.") from error
         except RequestTooLarge as error:
-            raise TooLarge("The request is larger than a function takes, 6 MB in all; send less.") from error
+            raise TooLarge(
+                "The request is larger than a function takes, 6 MB in all. Put larger files into the drop folder."
+            ) from error
         except InvokeError as error:
             raise _bad_gateway(function) from error
 

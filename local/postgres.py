@@ -205,6 +205,9 @@ class Postgres:
             "unix_socket_directories=",
             "timezone=UTC",
             "log_timezone=UTC",
+            # No statement and no row, which may quote a document, in its log.
+            "log_error_verbosity=terse",
+            "log_min_error_statement=panic",
         ]
         settings += _DURABLE if self._durable else _FAST
         options = [option for setting in settings for option in ("-c", setting)]

@@ -11,12 +11,13 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from minirag.runtime import db, queue, settings
 from minirag.runtime.errors import Forbidden, Unprocessable
-from minirag.runtime.http import Text, client_ip, create_app, read_model
+from minirag.runtime.http import Text, client_ip, create_app, read_model, workspace_of
 from minirag.tenancy import api_keys, audit, workspaces
 from minirag.tenancy.identity import credential, identify
 
 app = create_app("admin")
 
+_LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 _OPENAPI = Path(__file__).with_name("openapi.json")
 
 
@@ -116,12 +117,12 @@ async def create_api_key(request: Request) -> ApiKeyOut:
     """Make an API key for the caller, with no more scopes than the caller has."""
     key = credential(request.headers)
     body = await read_model(request, ApiKeyIn)
-    caller = identify(key, body.workspace_id, scope="admin")
+    caller = identify(key, workspace_of(request, body.workspace_id), scope="admin")
     beyond = sorted(set(body.scopes) - caller.scopes)
     if beyond:
         raise Forbidden(f"You cannot give a key scopes that you lack: {', '.join(beyond)}.")
-    if body.expires_at is not None and body.expires_at <= datetime.now(UTC):
-        raise Unprocessable("expires_at lies in the past.")
+    if body.expires_at is not None and not datetime.now(UTC) < body.expires_at < _LATEST:
+        raise Unprocessable(f"expires_at must lie in the future, before {_LATEST:%Y}.")
     tied = body.workspace_id is not None or caller.tied_to_workspace
     new = api_keys.new_key()
     with db.transaction(caller.tenant) as tx:
@@ -132,7 +133,8 @@ async def create_api_key(request: Request) -> ApiKeyOut:
             workspace_id=caller.workspace_id if tied else None,
             scopes=frozenset(body.scopes),
             description=body.description,
-            expires_at=body.expires_at,
+            # A key that ends must not leave one behind that does not.
+            expires_at=min((end for end in (body.expires_at, caller.expires_at) if end), default=None),
         )
         audit.record(
             tx,

@@ -43,6 +43,7 @@ class Citation:
     marker: int
     chunk_id: UUID
     source_id: UUID
+    name: str
     page: int | None
     start: int
     end: int
@@ -105,8 +106,9 @@ def answer(caller: Caller, question: Question, *, seconds: float) -> Answer:
         left = seconds - (perf_counter() - started)
         weights = {term: retrieved.statistics.idf(term) for term in terms(question.query)}
         completion = provider.complete(prompt.build(question.query, passages, weights), seconds=left)
-    verified, citations = _verify(caller, completion.text, passages, retrieved)
-    answered = bool(citations) and prompt.NO_ANSWER not in completion.text
+    draft = "" if prompt.declined(completion.text) else completion.text
+    verified, citations = _verify(caller, draft, passages, retrieved)
+    answered = bool(citations)
     telemetry.event(
         "ask.completed",
         outcome="answered" if answered else "no_answer",
@@ -151,6 +153,7 @@ def _verify(
             marker=span.marker,
             chunk_id=chunks[span.marker].id,
             source_id=chunks[span.marker].source_id,
+            name=chunks[span.marker].source_name,
             page=stored[span.marker].page_at(chunks[span.marker].start_offset + span.start),
             start=chunks[span.marker].start_offset + span.start,
             end=chunks[span.marker].start_offset + span.end,
@@ -162,10 +165,11 @@ def _verify(
 
 
 def _no_answer(retrieved: Retrieved) -> str:
-    nearest = list(dict.fromkeys(chunk.source_name for _, chunk in retrieved.found))[:_NEAREST]
+    names = (cite.without_markers(chunk.source_name) for _, chunk in retrieved.found)
+    nearest = list(dict.fromkeys(names))[:_NEAREST]
     if not nearest:
         return "I don't know: there is nothing in the documents about this."
-    return f"I don't know: the documents do not answer this. The nearest are {', '.join(nearest)}."
+    return f"I don't know: the documents do not answer this. Nearest to it: {', '.join(nearest)}."
 
 
 def _usage(completion: Completion, retrieved: Retrieved) -> Usage:

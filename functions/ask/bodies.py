@@ -109,6 +109,7 @@ class CitationOut(BaseModel):
     marker: int
     chunk_id: UUID
     source_id: UUID
+    name: str
     page: int | None
     start: int
     end: int
@@ -132,16 +133,16 @@ class AskOut(BaseModel):
     """An answer; `score` is the supported share of its claims, `outcome` answered or no_answer."""
 
     answer: str
-    chunks: list[ChunkOut]
-    score: float
-    count: int
-    citations: list[CitationOut]
     outcome: str
+    citations: list[CitationOut]
+    score: float
     provider: str
     model: str
     cached: str
     usage: UsageOut
     request_id: str
+    count: int
+    chunks: list[ChunkOut]
 
     @classmethod
     def of(cls, answer: Answer, request_id: str) -> "AskOut":

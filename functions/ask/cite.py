@@ -5,7 +5,7 @@ What a marker stands for must be found in the text as it is stored; a marker tha
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log
 from typing import Final
@@ -15,7 +15,8 @@ from minirag.knowledge.llm import Passage
 from minirag.knowledge.sentences import sentences
 
 # Markers as models write them: [1], [2, 3].
-_MARKERS: Final = re.compile(r"\s*\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
+_MARKERS: Final = re.compile(r"\s*\[\s*(\d{1,3}(?:[\s,]+\d{1,3})*)[\s,]*\]")
+_NUMBER: Final = re.compile(r"\d+")
 
 # A sentence supports a claim if it holds at least this share of the claim's terms, weighted by their rarity.
 _SUPPORT: Final = 0.3
@@ -38,6 +39,17 @@ class Verified:
     text: str
     spans: list[Span]
     score: float
+
+
+def without_markers(text: str, *, keep: Collection[int] = ()) -> str:
+    """The text without markers, but for those of `keep`; taking one out may make another of what stood around it."""
+
+    def kept(match: re.Match[str]) -> str:
+        return match.group() if set(map(int, _NUMBER.findall(match.group(1)))) <= set(keep) else ""
+
+    while (shorter := _MARKERS.sub(kept, text)) != text:
+        text = shorter
+    return text
 
 
 class _Shown:
@@ -91,7 +103,7 @@ def verify(draft: str, passages: Sequence[Passage], stored: Mapping[int, str]) -
     for match in _MARKERS.finditer(draft):
         claim = draft[at : match.start()]
         at = match.end()
-        markers = dict.fromkeys(int(number) for number in match.group(1).split(","))
+        markers = dict.fromkeys(map(int, _NUMBER.findall(match.group(1))))
         # Markers in a row belong to the same claim.
         repeated = not claim.strip()
         claim = claim if not repeated else (kept[-1] if kept else "")
@@ -105,5 +117,5 @@ def verify(draft: str, passages: Sequence[Passage], stored: Mapping[int, str]) -
     rest = draft[at:]
     if any(char.isalnum() for char in rest):
         claims += 1
-    text = ("".join(kept) + rest).strip()
+    text = without_markers(("".join(kept) + rest).strip(), keep={span.marker for span in spans})
     return Verified(text, spans, supported / claims if claims else 0.0)

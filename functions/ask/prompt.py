@@ -20,6 +20,11 @@ You answer questions from passages of the asker's own documents.
 - If the passages do not contain the answer, reply with exactly {NO_ANSWER}."""
 
 
+def declined(completion: str) -> bool:
+    """Whether a model said that the passages do not answer: that alone, for a document may hold the word."""
+    return completion.strip().rstrip(".") == NO_ANSWER
+
+
 def build(question: str, passages: Sequence[Passage], term_weights: Mapping[str, float]) -> Prompt:
     """The prompt for a question and what was retrieved for it, best passage first."""
     shown = "\n\n".join(f"[{passage.marker}] {passage.name}\n{passage.content}" for passage in passages)

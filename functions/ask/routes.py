@@ -11,7 +11,7 @@ from functions.ask.bodies import AskIn, AskOut, ChunkOut, SearchIn, SearchOut
 from minirag.knowledge.filters import Filters
 from minirag.runtime import settings
 from minirag.runtime.errors import Unprocessable
-from minirag.runtime.http import create_app, read_model, remaining_seconds
+from minirag.runtime.http import create_app, read_model, remaining_seconds, workspace_of
 from minirag.tenancy.identity import Caller, credential, identify
 
 app = create_app("ask")
@@ -31,7 +31,7 @@ async def ask(request: Request) -> AskOut:
     """Answer a question from the workspace's documents, with citations that were checked."""
     key = credential(request.headers)
     body = await read_model(request, AskIn)
-    caller = _caller(key, body)
+    caller = _caller(request, key, body)
     question = _question(body, provider=body.provider, model=body.model)
     answer = path.answer(caller, question, seconds=remaining_seconds(request))
     return AskOut.of(answer, request.state.request_id)
@@ -42,17 +42,17 @@ async def search(request: Request) -> SearchOut:
     """Find the passages that an answer would rest on."""
     key = credential(request.headers)
     body = await read_model(request, SearchIn)
-    caller = _caller(key, body)
+    caller = _caller(request, key, body)
     retrieved = path.search(caller, _question(body), seconds=remaining_seconds(request))
     chunks = [ChunkOut.of(candidate, chunk) for candidate, chunk in retrieved.found]
     return SearchOut(chunks=chunks, count=len(chunks), request_id=request.state.request_id)
 
 
-def _caller(key: str, body: SearchIn) -> Caller:
+def _caller(request: Request, key: str, body: SearchIn) -> Caller:
     limit = settings.current().max_query_chars
     if len(body.query) > limit:
         raise Unprocessable(f"The question has {len(body.query)} characters; at most {limit} are accepted.")
-    return identify(key, body.workspace_id, scope="read")
+    return identify(key, workspace_of(request, body.workspace_id), scope="read")
 
 
 def _question(body: SearchIn, *, provider: str | None = None, model: str | None = None) -> Question:

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import numpy as np
 from numpy.typing import NDArray
 
+from functions.ingest import keys
 from functions.ingest.chunk import Chunk, split_chunks
 from functions.ingest.extract.document import Document
 from functions.ingest.extract.sandbox import extract
@@ -61,13 +62,12 @@ def index(workspace_id: UUID, job_id: UUID, *, remaining_seconds: Callable[[], f
             telemetry.event("ingest.already_ended")
             return
         source = sources.lock(tx, workspace_id, job.source_id)
-        detail = sources.find(tx, workspace_id, job.source_id)
         if source is not None and job.sequencer <= source.sequencer:
             jobs.finish(tx, workspace_id, job_id, chunks_added=0, timings={})
             telemetry.event("ingest.superseded")
             return
-    if source is None or detail is None:
-        raise Conflict("The source was deleted before its document was indexed.", code="source_deleted")
+    if source is None or source.deleted:
+        raise _deleted(job)
 
     stages = _Stages(tenant, workspace_id, job_id)
     with stages.stage("reading", 0.05):
@@ -78,7 +78,8 @@ def index(workspace_id: UUID, job_id: UUID, *, remaining_seconds: Callable[[], f
     with stages.stage("extracting", 0.1):
         document = extract(
             data,
-            "pasted.txt" if detail.uri.startswith("text:") else detail.name,
+            job.name,
+            document_type="text" if job.uri.startswith("text:") else None,
             seconds=settings.current().extract_seconds,
             memory_bytes=settings.current().extract_memory_bytes,
         )
@@ -93,7 +94,7 @@ def index(workspace_id: UUID, job_id: UUID, *, remaining_seconds: Callable[[], f
         started = perf_counter()
         locked = sources.lock(tx, workspace_id, job.source_id)
         if locked is None or locked.deleted:
-            raise Conflict("The source was deleted while its document was being indexed.", code="source_deleted")
+            raise _deleted(job)
         if job.sequencer <= locked.sequencer:
             jobs.finish(tx, workspace_id, job_id, chunks_added=0, timings=stages.timings)
             telemetry.event("ingest.superseded")
@@ -108,10 +109,10 @@ def index(workspace_id: UUID, job_id: UUID, *, remaining_seconds: Callable[[], f
             workspace_id,
             job.source_id,
             sequencer=job.sequencer,
+            content=jobs.Content(job.name, job.uri, len(data), job.language, job.tags),
             kind=document.type,
             pages=len(document.pages) or None,
             chunks=len(split),
-            size=len(data),
         )
         stages.timings["storing"] = round((perf_counter() - started) * 1000, 1)
         jobs.finish(tx, workspace_id, job_id, chunks_added=len(split), timings=stages.timings)
@@ -119,6 +120,13 @@ def index(workspace_id: UUID, job_id: UUID, *, remaining_seconds: Callable[[], f
         quotas.add_chunks(tx, workspace_id, len(split) - removed)
         workspaces.next_generation(tx, workspace_id)
     telemetry.event("ingest.completed", chunks=len(split), windows=len(embedded), **stages.timings)
+
+
+def _deleted(job: jobs.Job) -> Conflict:
+    """The source was deleted meanwhile; an object that was stored after that goes, too."""
+    if isinstance(keys.parse(job.object_key), keys.Upload):
+        blobs.delete(job.object_key)
+    return Conflict("The source was deleted before its document was indexed.", code="source_deleted")
 
 
 def _embed(
@@ -129,7 +137,7 @@ def _embed(
         batch = windows[at : at + _EMBED_BATCH]
         seconds = remaining_seconds() - _STORE_SECONDS
         if seconds <= 0:
-            raise OutOfTime("Embedding the document took longer than one run may; it is tried again.")
+            raise OutOfTime("Embedding the document takes longer than one run may. Split it and upload the parts.")
         result = embedder.embed([text for _, _, text in batch], seconds=seconds)
         yield from ((ordinal, i, vector) for (ordinal, i, _), vector in zip(batch, result.vectors, strict=True))
         stages.show("embedding", 0.4 + 0.5 * (at + len(batch)) / len(windows))

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from minirag.knowledge import chunks, sources, texts, vectors
+from minirag.knowledge import chunks, jobs, sources, texts, vectors
 from minirag.knowledge.lexical import index as lexical
 from minirag.runtime import blobs, db
 from minirag.runtime.db import Connection
@@ -28,7 +28,7 @@ def clear(tx: Connection, workspace_id: UUID, source: sources.Locked, *, sequenc
 
 
 def remove(caller: Caller, source_id: UUID, *, request_id: str, ip: str | None) -> None:
-    """Delete a source of the caller's workspace, then its object.
+    """Delete a source of the caller's workspace, then the objects of all its versions.
 
     Raises NotFound if there is none; Unavailable if the object could not be removed, and then asking again does it.
     """
@@ -40,7 +40,9 @@ def remove(caller: Caller, source_id: UUID, *, request_id: str, ip: str | None) 
         if not source.deleted:
             clear(tx, workspace_id, source)
             audit.record(tx, caller, "source.delete", str(source_id), request_id=request_id, ip=ip)
+        keys = jobs.object_keys(tx, workspace_id, source_id)
+    for key in keys:
+        blobs.delete(key)
     if source.object_key is not None:
-        blobs.delete(source.object_key)
         with db.transaction(caller.tenant) as tx:
             sources.forget_object(tx, workspace_id, source_id, source.object_key)

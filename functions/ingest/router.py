@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from functions.ingest import keys
 from functions.ingest.remove import clear
-from functions.ingest.submit import safe_name
+from functions.ingest.submit import safe_name, visible
 from minirag.knowledge import jobs, sources
 from minirag.runtime import batch, db, queue, settings, telemetry
 from minirag.tenancy import workspaces
@@ -49,8 +49,9 @@ def _route(message: batch.Message) -> None:
 
 def _read(record: dict[str, Any]) -> ObjectEvent:
     stored = record["s3"]["object"]
-    # Not every S3 sends a sequencer; then the event's time is the best order there is.
-    sequencer = stored.get("sequencer") or record["eventTime"]
+    # Not every S3 sends a sequencer; then the event's time is the best order there is, and
+    # the content tells two of one moment apart.
+    sequencer = stored.get("sequencer") or record["eventTime"] + stored.get("eTag", "")
     return ObjectEvent(
         removed=record["eventName"].removeprefix("s3:").startswith("ObjectRemoved"),
         key=unquote_plus(stored["key"]),
@@ -74,28 +75,34 @@ def _route_drop(drop: keys.Drop, event: ObjectEvent) -> None:
         if workspaces.organization_of(tx, workspace_id) is None:
             telemetry.event("drop.unknown_workspace", workspace_id=str(workspace_id))
             return
-        name = safe_name(drop.path, default="file")
-        source = sources.lock_drop(tx, workspace_id, uuid4(), drop_key=drop.path, name=name, object_key=drop.key)
-        if event.sequencer <= source.sequencer:
+        source = sources.lock_drop(tx, workspace_id, uuid4(), drop_key=drop.path, object_key=drop.key)
+        if event.sequencer < source.seen:
             telemetry.event("drop.stale", source_id=str(source.id))
             return
         if event.removed:
-            clear(tx, workspace_id, source, sequencer=event.sequencer)
+            if not source.deleted:
+                clear(tx, workspace_id, source, sequencer=event.sequencer)
             telemetry.event("drop.removed", source_id=str(source.id))
             return
-        sources.expect(
+        content = jobs.Content(
+            name=safe_name(drop.path, default="file"), uri=f"drop:{visible(drop.path)}", bytes=event.size
+        )
+        job = jobs.create(
             tx,
             workspace_id,
-            source.id,
-            name=name,
-            uri=sources.drop_uri(drop.path),
+            uuid4(),
+            source_id=source.id,
             object_key=drop.key,
-            size=event.size,
+            content=content,
+            sequencer=event.sequencer,
         )
-        job_id = jobs.create(
-            tx, workspace_id, uuid4(), source_id=source.id, object_key=drop.key, sequencer=event.sequencer
-        )
-    _send(workspace_id, job_id)
+        if job.ended:
+            telemetry.event("drop.known", source_id=str(source.id))
+            return
+        if job.new:
+            sources.expect(tx, workspace_id, source.id, sequencer=job.sequencer, object_key=drop.key, content=content)
+    # Also if an earlier delivery made the job: it may have ended before it could send it on.
+    _send(workspace_id, job.id)
 
 
 def _send(workspace_id: UUID, job_id: UUID) -> None:

@@ -25,8 +25,8 @@ from functions.ingest.extract.sniff import sniff
 from functions.ingest.submit import Submission, safe_name
 from minirag.knowledge import jobs, sources, texts
 from minirag.runtime import db, page
-from minirag.runtime.errors import NotFound, TooLarge, Unprocessable
-from minirag.runtime.http import client_ip, create_app, read_model, remaining_seconds
+from minirag.runtime.errors import MiniRagError, NotFound, TooLarge, Unprocessable
+from minirag.runtime.http import client_ip, create_app, read_model, remaining_seconds, workspace_of
 from minirag.tenancy.access import needs
 from minirag.tenancy.identity import Caller, credential, identify
 
@@ -39,27 +39,34 @@ Limit = Annotated[int, Query(ge=1, le=page.MAX_LIMIT)]
 
 _POLL_SECONDS: Final = 0.05
 _FILES_MAX: Final = 50
-_TEXT_SLICE_MAX: Final = 4 * 1024 * 1024
+# Code points; in a Lambda response each may take twelve of six million bytes.
+_TEXT_SLICE_MAX: Final = 500_000
 
 
 @app.post("/api/v1/ingest/files", status_code=202, response_model=Ingested)
 async def ingest_files(
     request: Request,
-    caller: Writer,
     files: Annotated[list[UploadFile], File(max_length=_FILES_MAX)],
     language: Annotated[Language | None, Form()] = None,
     tags: Annotated[Tags, Form()] = [],  # noqa: B006  FastAPI copies defaults
     source_id: Annotated[UUID | None, Form()] = None,
     wait: Annotated[float, Form(ge=0, le=WAIT_MAX)] = 0,
+    workspace_id: Annotated[UUID | None, Form()] = None,
 ) -> Ingested:
     """Take files in: each becomes a source of its own, or all of one request nothing if one is refused."""
+    caller = identify(credential(request.headers), workspace_of(request, workspace_id), scope="write")
     if source_id is not None and len(files) != 1:
         raise Unprocessable("With source_id send exactly one file: it replaces that source.")
     submissions: list[Submission] = []
     for file in files:
         name = safe_name(file.filename or "", default="file")
         data = await file.read()
-        sniff(data, name)
+        try:
+            sniff(data, name)
+        except MiniRagError as error:
+            if len(files) > 1:
+                error.detail += " None of the files of this request was stored."
+            raise
         submissions.append(Submission(name, data, False, language, tags, source_id))
     return _submit(request, caller, submissions, wait)
 
@@ -74,7 +81,7 @@ async def ingest_text(request: Request) -> Ingested:
     """Take pasted text in, as JSON or a form."""
     key = credential(request.headers)
     body = await read_model(request, IngestText)
-    caller = identify(key, body.workspace_id, scope="write")
+    caller = identify(key, workspace_of(request, body.workspace_id), scope="write")
     if not body.text.strip():
         raise Unprocessable("The text is empty.", code="empty_file")
     # A lone surrogate is valid JSON and no character: it is replaced, as in files.
@@ -94,9 +101,10 @@ def _submit(request: Request, caller: Caller, submissions: list[Submission], wai
         current = _jobs(caller, ids)
     ended = all(job.ended for job in current)
     done = sum(job.status == "done" for job in current)
-    message = f"{done} of {len(ids)} documents indexed." if ended else f"{len(ids)} documents queued."
+    message = f"Indexed: {done} of {len(ids)}." if ended else f"Queued: {len(ids)}."
+    reasons = [f"{job.name}: {job.error_detail}" for job in current if job.status == "failed"]
     return Ingested(
-        message=message,
+        message=" ".join([message, *reasons]),
         chunks_added=sum(job.chunks_added for job in current) if ended else 0,
         job_id=ids[0],
         jobs=[JobOut.of(job) for job in current],

@@ -45,5 +45,5 @@ def _fail(workspace_id: UUID, job_id: UUID, code: str, detail: str) -> None:
         if job is None or job.ended:
             return
         jobs.fail(tx, workspace_id, job_id, code=code, detail=detail)
-        sources.fail(tx, workspace_id, job.source_id, code=code, detail=detail)
+        sources.fail(tx, workspace_id, job.source_id, sequencer=job.sequencer, code=code, detail=detail)
     telemetry.event("ingest.failed", code=code, attempts=job.attempts)

@@ -1,8 +1,10 @@
 """Stripe's webhook events: from raw bytes and a signature to an event that is really Stripe's. Pure."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Final
 
 from stripe import SignatureVerificationError, WebhookSignature
@@ -11,6 +13,8 @@ from minirag.runtime.errors import Malformed
 
 # Seconds a signature stays good; without a tolerance a recorded request could be replayed for ever.
 _TOLERANCE: Final = 300
+
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +39,37 @@ def verify(body: bytes, signature: str, secrets: Sequence[str]) -> StripeEvent:
     if not any(_signed(text, signature, secret) for secret in secrets):
         raise Malformed("The Stripe-Signature header does not match the body, or is too old.", code="bad_signature")
     try:
-        payload = json.loads(text)
+        payload = _storable(json.loads(text, parse_constant=_refuse, parse_float=_finite))
         event_id, event_type = payload["id"], payload["type"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Malformed("The body is not a Stripe event.") from error
     if not isinstance(event_id, str) or not isinstance(event_type, str):
         raise Malformed("The body is not a Stripe event.")
     return StripeEvent(event_id, event_type, _customer(payload), payload)
 
 
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(number: str) -> float:
+    return float(number) if isfinite(float(number)) else _refuse(number)
+
+
+def _storable(value: Any) -> Any:  # noqa: ANN401  whatever JSON holds
+    """The value with what PostgreSQL cannot store, NUL and lone surrogates, replaced."""
+    if isinstance(value, str):
+        return _UNSTORABLE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    if isinstance(value, dict):
+        return {_storable(name): _storable(item) for name, item in value.items()}
+    return value
+
+
 def _signed(text: str, signature: str, secret: str) -> bool:
+    if not signature.isascii():  # Stripe's library compares it as bytes
+        return False
     try:
         return bool(WebhookSignature.verify_header(text, signature, secret, _TOLERANCE))
     except SignatureVerificationError:

@@ -14,7 +14,7 @@ from tempfile import TemporaryFile
 from typing import IO, Any, Final
 
 from functions.ingest.extract.child import TOO_MUCH_MEMORY
-from functions.ingest.extract.document import Document, load
+from functions.ingest.extract.document import Document, DocumentType, load
 from functions.ingest.extract.sniff import sniff
 from minirag.runtime.errors import ExtractionFailed
 
@@ -26,13 +26,15 @@ class ChildFailed(Exception):
     """How a child ended that gave no answer: its exit status and the end of what it wrote to stderr."""
 
 
-def extract(data: bytes, name: str, *, seconds: float, memory_bytes: int) -> Document:
-    """The document in `data`, read by a child process within the limits.
+def extract(
+    data: bytes, name: str, *, seconds: float, memory_bytes: int, document_type: DocumentType | None = None
+) -> Document:
+    """The document in `data`, read by a child process within the limits; its type is found out unless given.
 
     Raises UnsupportedType and Unprocessable as `sniff` does, and ExtractionFailed with the extractors' codes or with
     `too_long`, `too_much_memory`, `too_much_text`, `too_deep`, `no_text` or `crashed`.
     """
-    document_type = sniff(data, name)
+    document_type = document_type or sniff(data, name)
     # Unlinked files rather than pipes: RLIMIT_FSIZE bounds what the child may write, and nothing is left behind.
     with TemporaryFile() as source, TemporaryFile() as result, TemporaryFile() as stderr:
         source.write(data)

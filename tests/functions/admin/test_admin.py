@@ -50,6 +50,18 @@ def test_a_key_cannot_give_scopes_it_lacks(api: httpx.Client, postgres: Postgres
     assert "write" in refused.json()["detail"]
 
 
+def test_a_key_that_ends_makes_none_that_outlives_it(
+    api: httpx.Client, postgres: Postgres, tenant: TestTenant, superuser: psycopg.Connection[Any]
+) -> None:
+    key = tenants.add_key(postgres.superuser_url, tenant, scopes=["read", "admin"])
+    ends = datetime.now(UTC) + timedelta(hours=1)
+    superuser.execute("UPDATE api_keys SET expires_at = %s WHERE key_hash = %s", (ends, hash_key(key)))
+    for wanted in (None, (ends + timedelta(days=1)).isoformat()):
+        body = {"scopes": ["read"], "expires_at": wanted}
+        made = api.post("/api/v1/api-keys", headers={"X-API-Key": key}, json=body)
+        assert datetime.fromisoformat(made.json()["expires_at"]) == ends
+
+
 def test_a_key_tied_to_a_workspace_makes_only_keys_tied_to_it_and_no_workspace(
     api: httpx.Client, make_tenant: Callable[..., TestTenant]
 ) -> None:
@@ -73,6 +85,7 @@ def test_a_member_of_the_organization_makes_no_workspace(
         {"scopes": ["root"]},
         {"scopes": ["read"], "expires_at": "2026-01-01T00:00:00"},
         {"scopes": ["read"], "expires_at": (datetime.now(UTC) - timedelta(days=1)).isoformat()},
+        {"scopes": ["read"], "expires_at": "9999-12-31T23:59:59-14:00"},
         {"scopes": ["read"], "surprise": 1},
         {},
     ],

@@ -58,12 +58,18 @@ def test_two_markers_behind_one_sentence_are_both_checked() -> None:
     assert verified.score == 1.0
 
 
+def test_a_marker_that_appears_when_another_goes_is_taken_out_too() -> None:
+    verified = verify("The rocket [[[9]9]7] is fast. It fell in an earthquake. [2]", passages(ONE, TWO), STORED)
+    assert re.findall(r"\[\d+\]", verified.text) == ["[2]"]
+
+
 @given(st.text(alphabet="ab .[]123\n", max_size=80), st.lists(st.text(alphabet="ab .\n", max_size=60), max_size=3))
 def test_every_quote_is_the_passages_own_text_and_every_marker_left_has_one(draft: str, contents: list[str]) -> None:
     shown = passages(*contents)
     verified = verify(draft, shown, {one.marker: one.content for one in shown})
     for span in verified.spans:
         assert span.quote == contents[span.marker - 1][span.start : span.end] != ""
-    markers = {int(number) for group in re.findall(r"\[(\d[\d,\s]*)\]", verified.text) for number in group.split(",")}
+    groups = re.findall(r"\[\s*(\d{1,3}(?:[\s,]+\d{1,3})*)[\s,]*\]", verified.text)
+    markers = {int(number) for group in groups for number in re.findall(r"\d+", group)}
     assert markers <= {span.marker for span in verified.spans}
     assert 0 <= verified.score <= 1

@@ -1,8 +1,10 @@
 """A document's way through S3 and SQS: searchable exactly when its job says done, gone when its delete returns."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_plus
 from uuid import UUID, uuid4
 
 import httpx
@@ -62,6 +64,21 @@ def generation(superuser: psycopg.Connection[Any], tenant: TestTenant) -> int:
     row = superuser.execute("SELECT generation FROM workspaces WHERE id = %s", (tenant.workspace_id,)).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def s3_event(name: str, key: str, sequencer: str) -> dict[str, Any]:
+    stored = {"key": quote_plus(key), "size": 1, "sequencer": sequencer}
+    return {"Records": [{"eventName": name, "eventTime": "2026-01-01T00:00:00.000Z", "s3": {"object": stored}}]}
+
+
+def route(event: dict[str, Any]) -> None:
+    from functions.ingest import router
+
+    record = {
+        "messageId": "1", "receiptHandle": "1", "attributes": {"ApproximateReceiveCount": "1"},
+        "body": json.dumps(event),
+    }  # fmt: skip
+    assert router.handler({"Records": [record]}, None) == {"batchItemFailures": []}
 
 
 def test_a_text_is_searchable_exactly_when_its_job_says_done(
@@ -243,7 +260,93 @@ def test_a_failed_replacement_leaves_the_document_as_it_was(
     deliver()
     source = sources(api, tenant)[0]
     assert (source["status"], source["error"]["code"]) == ("ready", "broken_pdf")
+    assert (source["name"], source["type"], source["uri"]) == ("Pharos", "text", "text:Pharos")
     assert found(api, tenant, "lighthouse") == [TEXT]
+
+
+def test_the_highest_sequencer_wins_in_whatever_order_events_arrive(
+    api: httpx.Client, tenant: TestTenant, deliver: Deliver, s3: Any
+) -> None:
+    key = f"drop/{tenant.workspace_id}/pharos.txt"
+    s3.put_object(Bucket=BUCKET, Key=key, Body=TEXT.encode())
+    deliver()
+    newer, older = s3_event("ObjectCreated:Put", key, "ZA03"), s3_event("ObjectRemoved:Delete", key, "ZA02")
+    first = s3_event("ObjectCreated:Put", key, "ZA01")
+    for event in (newer, older, first, newer):
+        route(event)
+    deliver()
+    assert found(api, tenant, "lighthouse") == [TEXT]
+    route(s3_event("ObjectRemoved:Delete", key, "ZA04"))
+    route(newer)
+    deliver()
+    assert sources(api, tenant) == []
+
+
+def test_a_second_event_of_a_failed_document_changes_nothing(
+    api: httpx.Client, tenant: TestTenant, deliver: Deliver, s3: Any
+) -> None:
+    key = f"drop/{tenant.workspace_id}/broken.pdf"
+    s3.put_object(Bucket=BUCKET, Key=key, Body=b"%PDF-1.7 nothing")
+    event = s3_event("ObjectCreated:Put", key, "ZZ01")
+    route(event)
+    deliver()
+    before = sources(api, tenant)
+    assert (before[0]["status"], before[0]["error"]["code"]) == ("failed", "broken_pdf")
+    route(event)
+    deliver()
+    assert sources(api, tenant) == before
+
+
+def test_a_source_of_the_drop_folder_is_replaced_only_there(
+    api: httpx.Client, tenant: TestTenant, deliver: Deliver, s3: Any
+) -> None:
+    s3.put_object(Bucket=BUCKET, Key=f"drop/{tenant.workspace_id}/pharos.txt", Body=TEXT.encode())
+    deliver()
+    body = {"title": "t", "text": "other", "source_id": sources(api, tenant)[0]["id"]}
+    assert api.post("/api/v1/ingest/text", headers=tenant.headers, json=body).status_code == 409
+
+
+def test_a_deleted_source_leaves_no_version_of_its_object(
+    api: httpx.Client, tenant: TestTenant, deliver: Deliver, s3: Any
+) -> None:
+    source_id = paste(api, tenant)["source_id"]
+    deliver()
+    paste(api, tenant, text="another", source_id=source_id)
+    deliver()
+    paste(api, tenant, text="a third, never indexed", source_id=source_id)
+    assert api.delete(f"/api/v1/sources/{source_id}", headers=tenant.headers).status_code == 204
+    deliver()
+    assert s3.list_objects_v2(Bucket=BUCKET, Prefix=f"uploads/{tenant.workspace_id}/").get("Contents") is None
+
+
+def test_pasted_text_is_text_whatever_it_begins_with(api: httpx.Client, tenant: TestTenant, deliver: Deliver) -> None:
+    paste(api, tenant, text="%PDF-1.7 is how the lighthouse report begins.")
+    deliver()
+    assert found(api, tenant, "lighthouse") == ["%PDF-1.7 is how the lighthouse report begins."]
+
+
+def test_a_document_goes_where_its_workspace_id_says_or_nowhere(
+    api: httpx.Client, tenant: TestTenant, make_tenant: Callable[..., TestTenant]
+) -> None:
+    second = api.post("/api/v1/workspaces", headers=tenant.headers, json={"name": "second"}).json()["id"]
+    files = {"files": ("a.txt", b"text")}
+    path = "/api/v1/ingest/files"
+    assert api.post(path, headers=tenant.headers, files=files, data={"workspace_id": second}).status_code == 202
+    assert sources(api, tenant) == []
+    foreign = str(make_tenant().workspace_id)
+    assert api.post(path, headers=tenant.headers, files=files, data={"workspace_id": foreign}).status_code == 404
+    body = {"title": "t", "text": "t"}
+    for params, status in (
+        ({"workspace_id": second}, 202),
+        ({"workspace_id": foreign}, 404),
+        ({"workspace_id": "x"}, 422),
+    ):
+        answer = api.post("/api/v1/ingest/text", headers=tenant.headers, json=body, params=params)
+        assert answer.status_code == status
+    body["workspace_id"] = second
+    both = api.post("/api/v1/ingest/text", headers=tenant.headers, json=body, params={"workspace_id": foreign})
+    assert both.status_code == 422
+    assert sources(api, tenant) == []
 
 
 @pytest.mark.parametrize(

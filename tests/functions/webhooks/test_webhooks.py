@@ -75,6 +75,12 @@ BODY = stripe_event()
         pytest.param(BODY, signature(BODY, scheme="v0"), id="v0 only"),
         pytest.param(BODY, signature(BODY, at=time.time() - 3600), id="an hour old"),
         pytest.param(json.dumps(json.loads(BODY), indent=1).encode(), signature(BODY), id="serialized anew"),
+        pytest.param(BODY, "t=1,v1=\u00e9", id="a signature that is not ASCII"),
+        pytest.param(b'{"id": NaN}', signature(b'{"id": NaN}'), id="not JSON"),
+        pytest.param(
+            b'{"id": "e", "type": "t", "n": 1e999}', signature(b'{"id": "e", "type": "t", "n": 1e999}'), id="infinite"
+        ),
+        pytest.param(b"[" * 100_000, signature(b"[" * 100_000), id="endlessly deep"),
         pytest.param(b"\xff\xfe", signature(b"\xff\xfe"), id="not UTF-8"),
         pytest.param(b"[]", signature(b"[]"), id="not an object"),
         pytest.param(b'{"id": 1, "type": null}', signature(b'{"id": 1, "type": null}'), id="wrong types"),
@@ -89,6 +95,11 @@ def test_what_stripe_did_not_sign_is_refused(
     assert problem["status"] == 400
     assert problem["request_id"].startswith("req_")
     assert superuser.execute("SELECT count(*) FROM organization_billing_events").fetchone() == before
+
+
+def test_what_cannot_be_stored_is_replaced_and_the_event_recorded() -> None:
+    body = json.dumps({"id": f"evt_{uuid4().hex}", "type": "t", "data": {"object": {"name": "a\0b\ud83d"}}}).encode()
+    assert call(body, signature(body))[0] == 200
 
 
 def test_another_method_is_not_found() -> None:

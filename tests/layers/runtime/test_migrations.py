@@ -114,6 +114,17 @@ def test_the_application_cannot_change_the_audit_log(postgres: Postgres) -> None
             connection.execute(statement.encode())
 
 
+def test_the_application_cannot_move_a_workspace_or_a_key(postgres: Postgres, make_tenant: Any) -> None:
+    one, other = make_tenant(), make_tenant()
+    with psycopg.connect(postgres.app_url) as connection:
+        connection.execute("SELECT set_config('app.workspace_id', %s, false)", [str(one.workspace_id)])
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("UPDATE workspaces SET organization_id = %s", (other.organization_id,))
+    for statement in ("UPDATE api_keys SET user_id = user_id", "CREATE TEMPORARY TABLE x (y int)"):
+        with psycopg.connect(postgres.app_url) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(statement.encode())
+
+
 def test_migrating_again_does_nothing(postgres: Postgres) -> None:
     assert migrate(postgres.owner_url, postgres.app_password) == []
 

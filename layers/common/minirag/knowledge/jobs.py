@@ -1,7 +1,7 @@
 """Jobs: the ledger of ingestion. Every job ends done or failed, and a failed one says why."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -14,23 +14,33 @@ from minirag.runtime.page import Cursor
 
 # Jobs of uploads are ordered by the database's clock; those of the drop folder carry S3's own order.
 _INSERT: Final = """
-INSERT INTO jobs (workspace_id, id, kind, source_id, object_key, sequencer)
+INSERT INTO jobs (workspace_id, id, kind, source_id, object_key, sequencer, name, uri, bytes, language, tags)
 VALUES (%(workspace_id)s, %(id)s, 'ingest', %(source_id)s, %(object_key)s,
-        coalesce(%(sequencer)s, to_char(extract(epoch FROM clock_timestamp()) * 1000000, 'FM00000000000000000000')))
+        coalesce(%(sequencer)s, to_char(extract(epoch FROM clock_timestamp()) * 1000000, 'FM00000000000000000000')),
+        %(name)s, %(uri)s, %(bytes)s, %(language)s, %(tags)s)
 ON CONFLICT (workspace_id, object_key, sequencer) DO NOTHING
+RETURNING id, sequencer, true AS new, false AS ended
 """
 
-_FIND_EVENT: Final = "SELECT id FROM jobs WHERE workspace_id = %s AND object_key = %s AND sequencer = %s"
+_FIND_EVENT: Final = """
+SELECT id, sequencer, false AS new, status IN ('done', 'failed') AS ended
+FROM jobs
+WHERE workspace_id = %(workspace_id)s AND object_key = %(object_key)s AND sequencer = %(sequencer)s
+"""
+
+_OBJECT_KEYS: Final = "SELECT DISTINCT object_key FROM jobs WHERE workspace_id = %s AND source_id = %s"
 
 _FIND: Final = """
-SELECT id, kind, status, stage, progress, source_id, object_key, sequencer, chunks_added, timings, error_code,
+SELECT id, kind, status, stage, progress, source_id, object_key, sequencer, name, uri,
+       bytes, language, tags, chunks_added, timings, error_code,
        error_detail, attempts, created_at, started_at, finished_at
 FROM jobs
 WHERE workspace_id = %s AND id = %s
 """
 
 _LIST: Final = """
-SELECT id, kind, status, stage, progress, source_id, object_key, sequencer, chunks_added, timings, error_code,
+SELECT id, kind, status, stage, progress, source_id, object_key, sequencer, name, uri,
+       bytes, language, tags, chunks_added, timings, error_code,
        error_detail, attempts, created_at, started_at, finished_at
 FROM jobs
 WHERE workspace_id = %(workspace_id)s
@@ -44,7 +54,8 @@ UPDATE jobs
 SET status = 'running', stage = 'reading', progress = 0, attempts = attempts + 1,
     started_at = coalesce(started_at, now())
 WHERE workspace_id = %s AND id = %s AND status IN ('queued', 'running')
-RETURNING id, kind, status, stage, progress, source_id, object_key, sequencer, chunks_added, timings, error_code,
+RETURNING id, kind, status, stage, progress, source_id, object_key, sequencer, name, uri,
+       bytes, language, tags, chunks_added, timings, error_code,
           error_detail, attempts, created_at, started_at, finished_at
 """
 
@@ -78,6 +89,11 @@ class Job:
     source_id: UUID
     object_key: str
     sequencer: str
+    name: str
+    uri: str
+    bytes: int
+    language: str | None
+    tags: list[str] | None
     chunks_added: int
     timings: dict[str, Any]
     error_code: str | None
@@ -92,6 +108,27 @@ class Job:
         return self.status in {"done", "failed"}
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a version of a source is called and how large it is; None leaves the source's language and tags."""
+
+    name: str
+    uri: str
+    bytes: int
+    language: str | None = None
+    tags: list[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """The job of a version: `new`, or made for an earlier delivery of its event, and whether that one has `ended`."""
+
+    id: UUID
+    sequencer: str
+    new: bool
+    ended: bool
+
+
 def create(
     tx: Connection,
     workspace_id: UUID,
@@ -99,19 +136,26 @@ def create(
     *,
     source_id: UUID,
     object_key: str,
+    content: Content,
     sequencer: str | None = None,
-) -> UUID:
-    """Make a job for one version of one object; return its id, or the older id if the event came before."""
+) -> Created:
+    """Make the job for one version of one object, or find it if the event came before.
+
+    Without a `sequencer` the version is ordered by the database's clock.
+    """
     values = {
         "workspace_id": workspace_id, "id": job_id, "source_id": source_id, "object_key": object_key,
-        "sequencer": sequencer,
+        "sequencer": sequencer, **asdict(content),
     }  # fmt: skip
-    if tx.execute(_INSERT, values).rowcount == 1:
-        return job_id
-    row = tx.execute(_FIND_EVENT, (workspace_id, object_key, sequencer)).fetchone()
-    assert row is not None
-    existing: UUID = row[0]
-    return existing
+    with tx.cursor(row_factory=class_row(Created)) as cursor:
+        created = cursor.execute(_INSERT, values).fetchone() or cursor.execute(_FIND_EVENT, values).fetchone()
+    assert created is not None
+    return created
+
+
+def object_keys(tx: Connection, workspace_id: UUID, source_id: UUID) -> list[str]:
+    """Where the versions of a source lie, or lay."""
+    return [key for (key,) in tx.execute(_OBJECT_KEYS, (workspace_id, source_id)).fetchall()]
 
 
 def find(tx: Connection, workspace_id: UUID, job_id: UUID) -> Job | None:

@@ -1,19 +1,18 @@
 """Sources: the documents of a workspace, from their first mention to their tombstone."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from psycopg.rows import class_row
 
+from minirag.knowledge.jobs import Content
 from minirag.runtime.db import Connection
 from minirag.runtime.page import Cursor
 
 _INSERT: Final = """
-INSERT INTO sources (workspace_id, id, user_id, name, uri, drop_key, object_key, bytes, language, tags)
-VALUES (%(workspace_id)s, %(id)s, %(user_id)s, %(name)s, %(uri)s, %(drop_key)s, %(object_key)s, %(bytes)s,
-        %(language)s, %(tags)s)
+INSERT INTO sources (workspace_id, id, user_id, name, uri) VALUES (%s, %s, %s, '', '')
 """
 
 _FIND: Final = """
@@ -32,14 +31,14 @@ LIMIT %(limit)s
 """
 
 _LOCK: Final = """
-SELECT id, sequencer, object_key, chunks, deleted_at IS NOT NULL AS deleted
+SELECT id, sequencer, seen, drop_key, object_key, chunks, deleted_at IS NOT NULL AS deleted
 FROM sources
 WHERE workspace_id = %s AND id = %s
 FOR UPDATE
 """
 
 _LOCK_DROP: Final = """
-SELECT id, sequencer, object_key, chunks, deleted_at IS NOT NULL AS deleted
+SELECT id, sequencer, seen, drop_key, object_key, chunks, deleted_at IS NOT NULL AS deleted
 FROM sources
 WHERE workspace_id = %s AND drop_key = %s
 FOR UPDATE
@@ -47,37 +46,45 @@ FOR UPDATE
 
 _CLAIM_DROP: Final = """
 INSERT INTO sources (workspace_id, id, name, uri, drop_key, object_key, deleted_at)
-VALUES (%(workspace_id)s, %(id)s, %(name)s, %(uri)s, %(drop_key)s, %(object_key)s, now())
+VALUES (%(workspace_id)s, %(id)s, '', '', %(drop_key)s, %(object_key)s, now())
 ON CONFLICT (workspace_id, drop_key) WHERE drop_key IS NOT NULL DO NOTHING
 """
 
+# What is readable stays as it is, name and all, until the new version is in.
 _EXPECT: Final = """
 UPDATE sources
-SET object_key = %(object_key)s, bytes = %(bytes)s, name = %(name)s, uri = %(uri)s, deleted_at = NULL,
-    status = CASE WHEN chunks > 0 THEN status ELSE 'queued' END,
+SET object_key = %(object_key)s, seen = greatest(seen, %(sequencer)s), deleted_at = NULL,
     error_code = NULL, error_detail = NULL,
-    language = coalesce(%(language)s, language), tags = coalesce(%(tags)s::text[], tags)
+    status   = CASE WHEN chunks > 0 THEN status ELSE 'queued' END,
+    name     = CASE WHEN chunks > 0 THEN name ELSE %(name)s END,
+    uri      = CASE WHEN chunks > 0 THEN uri ELSE %(uri)s END,
+    bytes    = CASE WHEN chunks > 0 THEN bytes ELSE %(bytes)s END,
+    language = CASE WHEN chunks > 0 THEN language ELSE coalesce(%(language)s, language) END,
+    tags     = CASE WHEN chunks > 0 THEN tags ELSE coalesce(%(tags)s::text[], tags) END
 WHERE workspace_id = %(workspace_id)s AND id = %(id)s
 """
 
 _READY: Final = """
 UPDATE sources
-SET status = 'ready', type = %(type)s, pages = %(pages)s, chunks = %(chunks)s, bytes = %(bytes)s,
-    sequencer = %(sequencer)s, error_code = NULL, error_detail = NULL
+SET status = 'ready', type = %(type)s, pages = %(pages)s, chunks = %(chunks)s, sequencer = %(sequencer)s,
+    name = %(name)s, uri = %(uri)s, bytes = %(bytes)s,
+    language = coalesce(%(language)s, language), tags = coalesce(%(tags)s::text[], tags),
+    error_code = NULL, error_detail = NULL
 WHERE workspace_id = %(workspace_id)s AND id = %(id)s
 """
 
-# What was ready stays ready: a failed replacement leaves the document as it was, with the reason beside it.
+# What was ready stays ready: a failed replacement leaves the document as it was, with the reason beside it. The
+# failure of an old version says nothing of the newer one.
 _FAIL: Final = """
 UPDATE sources
 SET status = CASE WHEN chunks > 0 THEN 'ready' ELSE 'failed' END, error_code = %(code)s, error_detail = %(detail)s
-WHERE workspace_id = %(workspace_id)s AND id = %(id)s AND deleted_at IS NULL
+WHERE workspace_id = %(workspace_id)s AND id = %(id)s AND seen = %(sequencer)s AND deleted_at IS NULL
 """
 
 _BURY: Final = """
 UPDATE sources
 SET deleted_at = now(), chunks = 0, pages = NULL, bytes = 0, status = 'queued', error_code = NULL, error_detail = NULL,
-    sequencer = greatest(sequencer, coalesce(%(sequencer)s, sequencer))
+    seen = greatest(seen, coalesce(%(sequencer)s, seen))
 WHERE workspace_id = %(workspace_id)s AND id = %(id)s
 """
 
@@ -109,30 +116,16 @@ class Locked:
 
     id: UUID
     sequencer: str
+    seen: str
+    drop_key: str | None
     object_key: str | None
     chunks: int
     deleted: bool
 
 
-def create(
-    tx: Connection,
-    workspace_id: UUID,
-    source_id: UUID,
-    *,
-    user_id: UUID | None,
-    name: str,
-    uri: str,
-    object_key: str,
-    size: int,
-    language: str | None,
-    tags: list[str],
-) -> None:
-    """Make an uploaded source; its content follows."""
-    values = {
-        "workspace_id": workspace_id, "id": source_id, "user_id": user_id, "name": name, "uri": uri, "drop_key": None,
-        "object_key": object_key, "bytes": size, "language": language, "tags": tags,
-    }  # fmt: skip
-    tx.execute(_INSERT, values)
+def create(tx: Connection, workspace_id: UUID, source_id: UUID, *, user_id: UUID | None) -> None:
+    """Make an uploaded source; `expect` says of what."""
+    tx.execute(_INSERT, (workspace_id, source_id, user_id))
 
 
 def find(tx: Connection, workspace_id: UUID, source_id: UUID) -> Source | None:
@@ -159,16 +152,10 @@ def lock(tx: Connection, workspace_id: UUID, source_id: UUID) -> Locked | None:
         return cursor.execute(_LOCK, (workspace_id, source_id)).fetchone()
 
 
-def drop_uri(drop_key: str) -> str:
-    """How a source of the drop folder is named to users."""
-    return f"drop:{drop_key}"
-
-
-def lock_drop(tx: Connection, workspace_id: UUID, new_id: UUID, *, drop_key: str, name: str, object_key: str) -> Locked:
+def lock_drop(tx: Connection, workspace_id: UUID, new_id: UUID, *, drop_key: str, object_key: str) -> Locked:
     """The source of a path in the drop folder, held; made as a tombstone under `new_id` if there was none."""
     values = {
-        "workspace_id": workspace_id, "id": new_id, "name": name, "uri": drop_uri(drop_key), "drop_key": drop_key,
-        "object_key": object_key,
+        "workspace_id": workspace_id, "id": new_id, "drop_key": drop_key, "object_key": object_key,
     }  # fmt: skip
     tx.execute(_CLAIM_DROP, values)
     with tx.cursor(row_factory=class_row(Locked)) as cursor:
@@ -178,21 +165,12 @@ def lock_drop(tx: Connection, workspace_id: UUID, new_id: UUID, *, drop_key: str
 
 
 def expect(
-    tx: Connection,
-    workspace_id: UUID,
-    source_id: UUID,
-    *,
-    name: str,
-    uri: str,
-    object_key: str,
-    size: int,
-    language: str | None = None,
-    tags: list[str] | None = None,
+    tx: Connection, workspace_id: UUID, source_id: UUID, *, sequencer: str, object_key: str, content: Content
 ) -> None:
-    """New content is on its way: bring a tombstone back, keep what is ready readable until it is replaced."""
+    """A new version is on its way: bring a tombstone back, keep what is ready as it is until it is replaced."""
     values = {
-        "workspace_id": workspace_id, "id": source_id, "name": name, "uri": uri, "object_key": object_key,
-        "bytes": size, "language": language, "tags": tags,
+        "workspace_id": workspace_id, "id": source_id, "sequencer": sequencer, "object_key": object_key,
+        **asdict(content),
     }  # fmt: skip
     tx.execute(_EXPECT, values)
 
@@ -203,22 +181,23 @@ def ready(
     source_id: UUID,
     *,
     sequencer: str,
+    content: Content,
     kind: str,
     pages: int | None,
     chunks: int,
-    size: int,
 ) -> None:
-    """The content of version `sequencer` is in."""
+    """Version `sequencer` is in, under the name it came with."""
     values = {
         "workspace_id": workspace_id, "id": source_id, "sequencer": sequencer, "type": kind, "pages": pages,
-        "chunks": chunks, "bytes": size,
+        "chunks": chunks, **asdict(content),
     }  # fmt: skip
     tx.execute(_READY, values)
 
 
-def fail(tx: Connection, workspace_id: UUID, source_id: UUID, *, code: str, detail: str) -> None:
-    """The content could not be read, and why."""
-    tx.execute(_FAIL, {"workspace_id": workspace_id, "id": source_id, "code": code, "detail": detail})
+def fail(tx: Connection, workspace_id: UUID, source_id: UUID, *, sequencer: str, code: str, detail: str) -> None:
+    """Version `sequencer` could not be read, and why; nothing changes if a newer one is known."""
+    values = {"workspace_id": workspace_id, "id": source_id, "sequencer": sequencer, "code": code, "detail": detail}
+    tx.execute(_FAIL, values)
 
 
 def bury(tx: Connection, workspace_id: UUID, source_id: UUID, *, sequencer: str | None = None) -> None:

@@ -2,9 +2,12 @@
 
 import asyncio
 import logging
+import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Annotated, Any, Final, TypeVar
+from uuid import UUID
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -17,10 +20,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from minirag.runtime import problem, settings, telemetry
 from minirag.runtime.errors import Malformed, MiniRagError, NotFound, TooLarge, Unprocessable, UnsupportedType
 
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
+_HOST: Final = re.compile(r"[A-Za-z0-9.-]{1,253}(:\d{1,5})?")
+
 
 def _storable(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("must not contain the character NUL")
+    if _UNSTORABLE.search(text):
+        raise ValueError("must not contain NUL or lone surrogates")
     return text
 
 
@@ -33,6 +39,8 @@ loop: Final = asyncio.new_event_loop()
 
 LambdaHandler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
+# How long a REST API waits for its integration, from the request's arrival.
+_GATEWAY_SECONDS: Final = 29.0
 _TITLES: Final = {404: NotFound.title, 405: "Method not allowed"}
 
 
@@ -48,8 +56,8 @@ def _invalid(errors: Sequence[Any], request_id: str) -> JSONResponse:
         {"pointer": "/" + "/".join(str(part) for part in error["loc"] if part != "body"), "detail": str(error["msg"])}
         for error in errors
     ]
-    named = ", ".join(sorted({field["pointer"].strip("/") or "body" for field in fields}))
-    detail = f"Some of the input is missing or not as expected: {named}."
+    named = "; ".join(f"{field['pointer'].strip('/') or 'body'}: {field['detail']}" for field in fields)
+    detail = f"Some of the input is missing or not as expected. {named}."
     body = problem.document(422, Unprocessable.title, detail, request_id, code=Unprocessable.code, errors=fields)
     return _response(body)
 
@@ -85,7 +93,7 @@ class _Boundary:
 
         try:
             if len(body.get("body", b"")) > limit:
-                detail = f"The request body is larger than {limit} bytes. Put larger files into the drop folder."
+                detail = f"The request body is larger than {limit} bytes. Larger files go into the drop folder."
                 await _response(problem.of(TooLarge(detail), request_id))(scope, replay, tagged_send)
             else:
                 await self.app(scope, replay, tagged_send)
@@ -138,9 +146,20 @@ def lambda_handler(app: FastAPI, name: str) -> LambdaHandler:
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401  AWS's context object
         asyncio.set_event_loop(loop)
-        return adapter(event, context)
+        return adapter(_with_plain_host(event), context)
 
     return handler
+
+
+def _with_plain_host(event: dict[str, Any]) -> dict[str, Any]:
+    """The event, without a Host that Mangum could not take apart; nothing here depends on it."""
+    for kind in ("headers", "multiValueHeaders"):
+        headers: dict[str, Any] = event.get(kind) or {}
+        for name in [name for name in headers if name.lower() == "host"]:
+            hosts = headers[name] if isinstance(headers[name], list) else [headers[name]]
+            if not all(_HOST.fullmatch(host) for host in hosts):
+                del headers[name]
+    return event
 
 
 def client_ip(request: Request) -> str | None:
@@ -149,11 +168,26 @@ def client_ip(request: Request) -> str | None:
 
 
 def remaining_seconds(request: Request, *, reserve: float = 1.0, default: float = 28.0) -> float:
-    """Seconds until Lambda ends this invocation, less a reserve for the response."""
-    context = request.scope.get("aws.context")
-    if context is None:
+    """Seconds until Lambda or API Gateway, which counts from the request's arrival, gives up, less a reserve."""
+    context, event = request.scope.get("aws.context"), request.scope.get("aws.event")
+    if context is None or event is None:
         return default
-    return max(0.0, float(context.get_remaining_time_in_millis()) / 1000 - reserve)
+    seconds = float(context.get_remaining_time_in_millis()) / 1000
+    if arrived := event["requestContext"].get("requestTimeEpoch"):
+        seconds = min(seconds, _GATEWAY_SECONDS - (time.time() - arrived / 1000))
+    return max(0.0, seconds - reserve)
+
+
+def workspace_of(request: Request, named: UUID | None) -> UUID | None:
+    """The workspace a request names in its body or its query; raises Unprocessable if the two differ."""
+    text = request.query_params.get("workspace_id")
+    try:
+        asked = None if text is None else UUID(text)
+    except ValueError as error:
+        raise Unprocessable("workspace_id is not a UUID.") from error
+    if asked is not None and named is not None and asked != named:
+        raise Unprocessable("workspace_id differs between the query and the body.")
+    return asked or named
 
 
 async def read_model(request: Request, model: type[_Model]) -> _Model:
@@ -167,4 +201,6 @@ async def read_model(request: Request, model: type[_Model]) -> _Model:
                 return model.model_validate({name: value for name, value in form.items() if isinstance(value, str)})
     except ValidationError as error:
         raise RequestValidationError(error.errors(include_input=False, include_url=False)) from error
+    except UnicodeError as error:
+        raise Malformed("The body is not in the character set that it claims.") from error
     raise UnsupportedType("Send the body as application/json or as a form.")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -29,6 +30,7 @@ class Caller:
     user_id: UUID
     api_key_id: UUID
     tied_to_workspace: bool
+    expires_at: datetime | None
     platform_admin: bool
     scopes: frozenset[str]
     workspace_id: UUID
@@ -78,6 +80,7 @@ def identify(key: str, wanted_workspace: UUID | None, *, scope: str) -> Caller:
         user_id=row["user_id"],
         api_key_id=row["api_key_id"],
         tied_to_workspace=row["key_workspace_id"] is not None,
+        expires_at=row["key_expires_at"],
         platform_admin=row["platform_admin"],
         scopes=allowed,
         workspace_id=row["workspace_id"],

@@ -32,7 +32,7 @@ _SHORTEST: Final = 4  # terms
 _RUBBLE: Final = 0.6  # factor on headings, questions and table rows, which seldom answer by themselves
 
 # Brackets that an answer's reader would take for markers of passages; the check of citations reads them so, too.
-_FOOTNOTES = re.compile(r"\s*\[\d{1,3}(?:\s*,\s*\d{1,3})*\]")
+_FOOTNOTES = re.compile(r"\s*\[\s*\d{1,3}(?:[\s,]+\d{1,3})*[\s,]*\]")
 _LEADING_MARK = re.compile(r"(?:[•‣▪◦●○■□·*–—-]|#{1,6})\s+")
 _ENDS: Final = (".", "!", "。", "！", "…", "।", ":", ";")
 _ASKS: Final = ("?", "？", "؟")
@@ -107,7 +107,7 @@ def _judge(passage: Passage, asked: list[str], weights: Mapping[str, float], sco
 def _texts(content: str) -> Iterator[tuple[str, bool]]:
     """The sentences of a passage as they are shown, and whether each is the item of a list."""
     for start, end in sentences(content):
-        text = " ".join(_FOOTNOTES.sub("", content[start:end]).split())
+        text = " ".join(_without_footnotes(content[start:end]).split())
         mark = _LEADING_MARK.match(text)
         at = mark.end() if mark else 0
         while at < len(text):
@@ -115,6 +115,13 @@ def _texts(content: str) -> Iterator[tuple[str, bool]]:
             cut = cut or at + _LONGEST
             yield text[at:cut].strip(), mark is not None and text[0] != "#"
             at = cut
+
+
+def _without_footnotes(text: str) -> str:
+    """Taking one out may make another of what stood around it."""
+    while (shorter := _FOOTNOTES.sub("", text)) != text:
+        text = shorter
+    return text
 
 
 def _whole(text: str, length: int, *, item: bool) -> bool:

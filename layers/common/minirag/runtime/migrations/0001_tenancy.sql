@@ -197,9 +197,19 @@ CREATE POLICY organization ON audit_log TO minirag_app
     USING      (organization_id = nullif(current_setting('app.organization_id', true), '')::uuid)
     WITH CHECK (organization_id = nullif(current_setting('app.organization_id', true), '')::uuid);
 
+-- Temporary tables would be the one thing the application could make.
+DO $temporary$
+BEGIN
+    EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+END
+$temporary$;
+
 GRANT USAGE ON SCHEMA public TO minirag_app, minirag_auth;
 GRANT SELECT ON users, organizations, user_organizations, organization_billing_events TO minirag_app;
-GRANT SELECT, INSERT, UPDATE ON workspaces, api_keys, workspace_quota_settings, workspace_usage_counters TO minirag_app;
+GRANT SELECT, INSERT ON workspaces, api_keys TO minirag_app;
+GRANT UPDATE (name, generation) ON workspaces TO minirag_app;
+GRANT UPDATE (description, revoked_at) ON api_keys TO minirag_app;
+GRANT SELECT, INSERT, UPDATE ON workspace_quota_settings, workspace_usage_counters TO minirag_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON workspace_members TO minirag_app;
 -- Append-only: the audit log is neither changed nor shortened by the application.
 GRANT SELECT, INSERT ON audit_log TO minirag_app;

@@ -22,6 +22,8 @@ CREATE TABLE sources (
     tags         text[] NOT NULL DEFAULT '{}',
     -- Order of what has been applied: an event with a lower one is stale. Compared as text (S3's rule).
     sequencer    text COLLATE "C" NOT NULL DEFAULT '',
+    -- The newest version heard of, applied or not: what is older changes nothing any more.
+    seen         text COLLATE "C" NOT NULL DEFAULT '',
     created_at   timestamptz NOT NULL DEFAULT now(),
     -- Tombstone: a late event must not bring a deleted document back.
     deleted_at   timestamptz,
@@ -104,6 +106,12 @@ CREATE TABLE jobs (
     source_id    uuid NOT NULL,
     object_key   text NOT NULL,
     sequencer    text COLLATE "C" NOT NULL,
+    -- What the source will be called once this version is in; null language and tags leave the source's.
+    name         text NOT NULL,
+    uri          text NOT NULL,
+    bytes        bigint NOT NULL,
+    language     text,
+    tags         text[],
     chunks_added integer NOT NULL DEFAULT 0,
     -- Where the time went, milliseconds a stage.
     timings      jsonb NOT NULL DEFAULT '{}',

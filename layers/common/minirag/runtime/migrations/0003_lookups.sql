@@ -16,14 +16,14 @@ GRANT SELECT, INSERT ON organization_billing_events TO minirag_auth;
 -- workspace: the key is good, but the workspace asked for is not the caller's (or there is none at all).
 CREATE FUNCTION find_caller_by_api_key(wanted_hash bytea, wanted_workspace uuid)
 RETURNS TABLE (
-    api_key_id uuid, key_workspace_id uuid, user_id uuid, platform_admin boolean, scopes text[],
+    api_key_id uuid, key_workspace_id uuid, key_expires_at timestamptz, user_id uuid, platform_admin boolean, scopes text[],
     workspace_id uuid, workspace_role text, organization_id uuid, organization_role text,
     billing_status text, generation bigint
 )
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp
 AS $$
-    SELECT k.id, k.workspace_id, u.id, u.role = 'admin', k.scopes,
+    SELECT k.id, k.workspace_id, k.expires_at, u.id, u.role = 'admin', k.scopes,
            w.id, w.workspace_role, w.organization_id, w.organization_role, w.billing_status, w.generation
     FROM api_keys k
     JOIN users u ON u.id = k.user_id AND u.status = 'active'
