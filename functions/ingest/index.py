@@ -26,7 +26,8 @@ from minirag.tenancy import quotas, workspaces
 
 # Kept back from the time left, for the transaction at the end.
 _STORE_SECONDS: Final = 10.0
-_EMBED_BATCH: Final = 64
+# Small enough that progress shows; a request to a vendor has room for far more.
+_EMBED_BATCH: Final = 32
 
 Vector = tuple[int, int, NDArray[np.float32]]  # chunk ordinal, window, unit vector
 
