@@ -15,6 +15,7 @@ from local.moto import BUCKET
 from local.postgres import Postgres
 from tests import tenants
 from tests.tenants import TestTenant
+from tests.transport import context
 
 DOCUMENTS = Path(__file__).parent.parent.parent / "data" / "documents"
 TEXT = "The lighthouse of Alexandria stood on the island of Pharos. It was about one hundred metres high."
@@ -272,10 +273,11 @@ def test_the_highest_sequencer_wins_in_whatever_order_events_arrive(
     deliver()
     newer, older = s3_event("ObjectCreated:Put", key, "ZA03"), s3_event("ObjectRemoved:Delete", key, "ZA02")
     first = s3_event("ObjectCreated:Put", key, "ZA01")
-    for event in (newer, older, first, newer):
-        route(event)
-    deliver()
-    assert found(api, tenant, "lighthouse") == [TEXT]
+    for late in (older, first):
+        route(newer)
+        route(late)
+        deliver()
+        assert found(api, tenant, "lighthouse") == [TEXT]
     route(s3_event("ObjectRemoved:Delete", key, "ZA04"))
     route(newer)
     deliver()
@@ -295,6 +297,28 @@ def test_a_second_event_of_a_failed_document_changes_nothing(
     route(event)
     deliver()
     assert sources(api, tenant) == before
+
+
+def test_the_failure_of_an_older_version_says_nothing_of_the_newer_one(
+    api: httpx.Client, tenant: TestTenant, deliver: Deliver
+) -> None:
+    from functions.ingest import worker
+
+    source_id = paste(api, tenant)["source_id"]
+    deliver()
+    bad = upload(api, tenant, "broken.pdf", b"%PDF-1.7 nothing", source_id=source_id).json()["jobs"][0]
+    good = paste(api, tenant, text="The temple of Artemis stood at Ephesus.", source_id=source_id)
+    body = json.dumps({"workspace_id": str(tenant.workspace_id), "job_id": good["id"]})
+    record = {"messageId": "1", "receiptHandle": "1", "attributes": {"ApproximateReceiveCount": "1"}, "body": body}
+    assert worker.handler({"Records": [record]}, context(300)) == {"batchItemFailures": []}
+    # The older one was being read by another worker meanwhile, and gives up now.
+    worker._fail(tenant.workspace_id, UUID(bad["id"]), "broken_pdf", "It cannot be read.")
+    assert job_of(api, tenant, bad["id"])["status"] == "failed"
+    source = sources(api, tenant)[0]
+    assert (source["status"], source["error"], source["name"]) == ("ready", None, "Pharos")
+    assert found(api, tenant, "temple") == ["The temple of Artemis stood at Ephesus."]
+    deliver()
+    assert sources(api, tenant) == [source]
 
 
 def test_a_source_of_the_drop_folder_is_replaced_only_there(
@@ -317,6 +341,20 @@ def test_a_deleted_source_leaves_no_version_of_its_object(
     assert api.delete(f"/api/v1/sources/{source_id}", headers=tenant.headers).status_code == 204
     deliver()
     assert s3.list_objects_v2(Bucket=BUCKET, Prefix=f"uploads/{tenant.workspace_id}/").get("Contents") is None
+
+
+def test_a_long_text_is_given_in_parts(
+    api: httpx.Client, tenant: TestTenant, deliver: Deliver, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("functions.ingest.routes._TEXT_SLICE_MAX", 50)
+    s3.put_object(Bucket=BUCKET, Key=f"drop/{tenant.workspace_id}/a\u202eb.txt", Body=TEXT.encode())
+    deliver()
+    source = sources(api, tenant)[0]
+    assert source["uri"] == "drop:ab.txt"
+    path = f"/api/v1/sources/{source['id']}/text"
+    assert api.get(path, headers=tenant.headers).status_code == 413
+    part = api.get(path, headers=tenant.headers, params={"start": 10, "end": 60})
+    assert part.json()["text"] == TEXT[10:60]
 
 
 def test_pasted_text_is_text_whatever_it_begins_with(api: httpx.Client, tenant: TestTenant, deliver: Deliver) -> None:
