@@ -25,6 +25,17 @@ ROOT = Path(__file__).parent.parent
 WEBHOOK_SECRET = "whsec_test"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--campaign", action="store_true", help="full counts instead of samples; takes long")
+
+
+@pytest.fixture(scope="session")
+def count(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
+    """How often to try: the first number in an ordinary run, the second in a campaign."""
+    campaign = bool(request.config.getoption("--campaign"))
+    return lambda sample, full: full if campaign else sample
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A migrated database."""

@@ -14,8 +14,9 @@ from functions.ingest import keys
 from functions.ingest.chunk import Chunk, split_chunks
 from functions.ingest.extract.document import Document
 from functions.ingest.extract.sandbox import extract
+from functions.ingest.maintain import title_of
 from functions.ingest.remove import clear_content
-from minirag.knowledge import chunks, jobs, sources, texts, vectors
+from minirag.knowledge import chunks, jobs, language, sources, texts, vectors
 from minirag.knowledge.embeddings import Embedder
 from minirag.knowledge.embeddings.choose import embedder as choose_embedder
 from minirag.knowledge.lexical import index as lexical
@@ -86,7 +87,10 @@ def index(workspace_id: UUID, job_id: UUID, *, remaining_seconds: Callable[[], f
         )
     with stages.stage("chunking", 0.3):
         split = split_chunks(document)
-        terms_of = [terms(chunk.content) for chunk in split]
+        spoken = job.language or source.language or language.detect(document.text)
+        # The title is searched as if each chunk began with it, but is no part of the text that is cited.
+        title = terms(title_of(job.name, job.uri), spoken)
+        terms_of = [title + terms(chunk.content, spoken) for chunk in split]
     embedder = choose_embedder(settings.current())
     with stages.stage("embedding", 0.4):
         embedded = [] if embedder is None else list(_embed(embedder, split, stages, remaining_seconds))
@@ -101,16 +105,16 @@ def index(workspace_id: UUID, job_id: UUID, *, remaining_seconds: Callable[[], f
             telemetry.event("ingest.superseded")
             return
         removed = clear_content(tx, workspace_id, job.source_id)
-        ids = _store(tx, workspace_id, job.source_id, document, split, terms_of)
+        _store(tx, workspace_id, job.source_id, document, split)
+        lexical.insert(tx, workspace_id, job.source_id, terms_of)
         if embedder is not None:
-            rows = [(ids[ordinal], window, vector) for ordinal, window, vector in embedded]
-            vectors.insert(tx, workspace_id, embedder.model, rows)
+            vectors.insert(tx, workspace_id, job.source_id, embedder.model, embedded)
         sources.ready(
             tx,
             workspace_id,
             job.source_id,
             sequencer=job.sequencer,
-            content=jobs.Content(job.name, job.uri, len(data), job.language, job.tags),
+            content=jobs.Content(job.name, job.uri, len(data), spoken, job.tags),
             kind=document.type,
             pages=len(document.pages) or None,
             chunks=len(split),
@@ -119,7 +123,7 @@ def index(workspace_id: UUID, job_id: UUID, *, remaining_seconds: Callable[[], f
         jobs.finish(tx, workspace_id, job_id, chunks_added=len(split), timings=stages.timings)
         # Last, because other transactions wait for these two rows.
         quotas.add_chunks(tx, workspace_id, len(split) - removed)
-        workspaces.next_generation(tx, workspace_id)
+        workspaces.next_generation(tx, workspace_id, language=spoken)
     telemetry.event("ingest.completed", chunks=len(split), windows=len(embedded), **stages.timings)
 
 
@@ -145,19 +149,13 @@ def _embed(
 
 
 def _store(
-    tx: db.Connection,
-    workspace_id: UUID,
-    source_id: UUID,
-    document: Document,
-    split: Sequence[Chunk],
-    terms_of: Sequence[Sequence[str]],
-) -> list[UUID]:
-    """Write text, chunks and postings; return the chunks' ids by ordinal."""
-    ids = [uuid4() for _ in split]
+    tx: db.Connection, workspace_id: UUID, source_id: UUID, document: Document, split: Sequence[Chunk]
+) -> None:
+    """Write text and chunks."""
     texts.put(tx, workspace_id, source_id, list(_parts(document)))
     rows = [
         chunks.NewChunk(
-            id=chunk_id,
+            id=uuid4(),
             ordinal=chunk.ordinal,
             start_offset=chunk.start,
             end_offset=chunk.end,
@@ -165,13 +163,10 @@ def _store(
             section=chunk.section,
             content=chunk.content,
             tokens=chunk.tokens,
-            terms=len(analyzed),
         )
-        for chunk_id, chunk, analyzed in zip(ids, split, terms_of, strict=True)
+        for chunk in split
     ]
     chunks.insert(tx, workspace_id, source_id, rows)
-    lexical.insert(tx, workspace_id, dict(zip(ids, terms_of, strict=True)))
-    return ids
 
 
 def _parts(document: Document) -> Iterator[texts.Part]:

@@ -1,4 +1,4 @@
-"""Lambda entry point of the queue `jobs`: each message is one document to index.
+"""Lambda entry point of the queue `jobs`: each message is one document to index, or a workspace's indexes to keep.
 
 What can never succeed ends its job at once; what may succeed later is delivered again, and ends its job with the
 reason on the last delivery.
@@ -7,6 +7,7 @@ reason on the last delivery.
 from typing import Any
 from uuid import UUID
 
+from functions.ingest import maintain
 from functions.ingest.index import index
 from minirag.knowledge import jobs, sources
 from minirag.runtime import batch, db, settings, telemetry
@@ -20,7 +21,12 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN
         return float(context.get_remaining_time_in_millis()) / 1000
 
     def handle(message: batch.Message) -> None:
-        workspace_id, job_id = UUID(message.body["workspace_id"]), UUID(message.body["job_id"])
+        workspace_id = UUID(message.body["workspace_id"])
+        if message.body.get("task") == maintain.TASK:
+            telemetry.bind(workspace_id=str(workspace_id))
+            maintain.maintain(workspace_id, remaining_seconds=remaining_seconds)
+            return
+        job_id = UUID(message.body["job_id"])
         telemetry.bind(workspace_id=str(workspace_id), job_id=str(job_id))
         try:
             index(workspace_id, job_id, remaining_seconds=remaining_seconds)
@@ -35,6 +41,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN
                 detail = f"The document could not be processed, and {message.receives} attempts ended the same way."
                 _fail(workspace_id, job_id, MiniRagError.code, detail)
             raise
+        maintain.tidy(workspace_id)
 
     return batch.process(event, "ingest-worker", settings.current().jobs_queue_url, handle)
 

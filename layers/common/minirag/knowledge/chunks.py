@@ -1,6 +1,6 @@
 """Chunks: the passages of a source that are searched, shown and cited."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -12,29 +12,33 @@ from minirag.runtime.db import Connection
 # user_id is the source's: null for what came by the drop folder.
 _INSERT: Final = """
 INSERT INTO chunks (workspace_id, source_id, user_id, id, ordinal, start_offset, end_offset, page, section, content,
-                    content_hash, tokens, terms)
+                    content_hash, tokens)
 SELECT s.workspace_id, s.id, s.user_id, t.id, t.ordinal, t.start_offset, t.end_offset, t.page, t.section, t.content,
-       sha256(convert_to(t.content, 'UTF8')), t.tokens, t.terms
+       sha256(convert_to(t.content, 'UTF8')), t.tokens
 FROM sources s,
-     unnest(%s::uuid[], %s::int[], %s::int[], %s::int[], %s::int[], %s::text[], %s::text[], %s::int[], %s::int[])
-     AS t (id, ordinal, start_offset, end_offset, page, section, content, tokens, terms)
+     unnest(%s::uuid[], %s::int[], %s::int[], %s::int[], %s::int[], %s::text[], %s::text[], %s::int[])
+     AS t (id, ordinal, start_offset, end_offset, page, section, content, tokens)
 WHERE s.workspace_id = %s AND s.id = %s
 """
 
 _READ: Final = """
-SELECT c.id, c.source_id, s.name AS source_name, s.type AS source_type, s.uri AS source_uri,
+SELECT c.id, c.source_id, c.ordinal, s.name AS source_name, s.type AS source_type, s.uri AS source_uri, s.language,
        c.start_offset, c.end_offset, c.page, c.section, c.content
-FROM chunks c
+FROM unnest(%(sources)s::uuid[], %(ordinals)s::int[]) AS place (source_id, ordinal)
+JOIN chunks c
+    ON c.workspace_id = %(workspace_id)s AND c.source_id = place.source_id AND c.ordinal = place.ordinal
 JOIN sources s ON s.workspace_id = c.workspace_id AND s.id = c.source_id
-WHERE c.workspace_id = %s AND c.id = ANY(%s) AND s.deleted_at IS NULL
+WHERE s.deleted_at IS NULL
 """
+
+_CONTENTS: Final = "SELECT content FROM chunks WHERE workspace_id = %s AND source_id = %s ORDER BY ordinal"
 
 _REMOVE: Final = "DELETE FROM chunks WHERE workspace_id = %s AND source_id = %s"
 
 
 @dataclass(frozen=True, slots=True)
 class NewChunk:
-    """A chunk to be stored: `content` is text[start_offset:end_offset], `terms` its length in analyzed terms."""
+    """A chunk to be stored: `content` is text[start_offset:end_offset]."""
 
     id: UUID
     ordinal: int
@@ -44,7 +48,6 @@ class NewChunk:
     section: str | None
     content: str
     tokens: int
-    terms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +56,11 @@ class Chunk:
 
     id: UUID
     source_id: UUID
+    ordinal: int
     source_name: str
     source_type: str | None
     source_uri: str
+    language: str | None
     start_offset: int
     end_offset: int
     page: int | None
@@ -74,15 +79,24 @@ def insert(tx: Connection, workspace_id: UUID, source_id: UUID, chunks: Sequence
         [chunk.section for chunk in chunks],
         [chunk.content for chunk in chunks],
         [chunk.tokens for chunk in chunks],
-        [chunk.terms for chunk in chunks],
     )
     tx.execute(_INSERT, (*columns, workspace_id, source_id))
 
 
-def read(tx: Connection, workspace_id: UUID, ids: Sequence[UUID]) -> dict[UUID, Chunk]:
-    """The chunks among `ids` that still exist."""
+def read(tx: Connection, workspace_id: UUID, places: Collection[tuple[UUID, int]]) -> dict[tuple[UUID, int], Chunk]:
+    """The chunks that still exist at `places`, each a source and the chunk's number in it."""
+    values = {
+        "workspace_id": workspace_id,
+        "sources": [source_id for source_id, _ in places],
+        "ordinals": [ordinal for _, ordinal in places],
+    }
     with tx.cursor(row_factory=class_row(Chunk)) as cursor:
-        return {chunk.id: chunk for chunk in cursor.execute(_READ, (workspace_id, list(ids))).fetchall()}
+        return {(chunk.source_id, chunk.ordinal): chunk for chunk in cursor.execute(_READ, values).fetchall()}
+
+
+def contents(tx: Connection, workspace_id: UUID, source_id: UUID) -> list[str]:
+    """The texts of all chunks of a source, in order."""
+    return [row[0] for row in tx.execute(_CONTENTS, (workspace_id, source_id)).fetchall()]
 
 
 def remove(tx: Connection, workspace_id: UUID, source_id: UUID) -> int:

@@ -31,14 +31,14 @@ LIMIT %(limit)s
 """
 
 _LOCK: Final = """
-SELECT id, sequencer, seen, drop_key, object_key, chunks, deleted_at IS NOT NULL AS deleted
+SELECT id, sequencer, seen, drop_key, object_key, chunks, language, deleted_at IS NOT NULL AS deleted
 FROM sources
 WHERE workspace_id = %s AND id = %s
 FOR UPDATE
 """
 
 _LOCK_DROP: Final = """
-SELECT id, sequencer, seen, drop_key, object_key, chunks, deleted_at IS NOT NULL AS deleted
+SELECT id, sequencer, seen, drop_key, object_key, chunks, language, deleted_at IS NOT NULL AS deleted
 FROM sources
 WHERE workspace_id = %s AND drop_key = %s
 FOR UPDATE
@@ -120,6 +120,7 @@ class Locked:
     drop_key: str | None
     object_key: str | None
     chunks: int
+    language: str | None
     deleted: bool
 
 

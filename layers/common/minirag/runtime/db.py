@@ -55,7 +55,9 @@ def _begin(tenant: Tenant, isolation: psycopg.IsolationLevel | None) -> Connecti
         _connection = psycopg.connect(settings.current().database_url, connect_timeout=_CONNECT_SECONDS)
     _connection.isolation_level = isolation
     ids = (tenant.workspace_id, tenant.organization_id, tenant.user_id)
-    _connection.execute(_SET_TENANT, ["" if one is None else str(one) for one in ids])
+    # With BEGIN in one round trip.
+    with _connection.pipeline():
+        _connection.execute(_SET_TENANT, ["" if one is None else str(one) for one in ids])
     return _connection
 
 

@@ -15,7 +15,13 @@ RETURNING id, name, organization_id, created_at
 """
 _INSERT_MEMBER: Final = "INSERT INTO workspace_members (workspace_id, user_id, role) VALUES (%s, %s, %s)"
 _FIND: Final = "SELECT organization_id FROM workspaces WHERE id = %s"
-_NEXT_GENERATION: Final = "UPDATE workspaces SET generation = generation + 1 WHERE id = %s RETURNING generation"
+_NEXT_GENERATION: Final = """
+UPDATE workspaces
+SET generation = generation + 1,
+    languages = CASE WHEN %(language)s::text = ANY(languages) THEN languages
+                     ELSE array_remove(languages || %(language)s::text, NULL) END
+WHERE id = %(id)s
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,9 @@ def organization_of(tx: Connection, workspace_id: UUID) -> UUID | None:
     return None if row is None else row[0]
 
 
-def next_generation(tx: Connection, workspace_id: UUID) -> None:
-    """Say that what a question finds may have changed. Last in its transaction: it locks the workspace's row."""
-    tx.execute(_NEXT_GENERATION, (workspace_id,))
+def next_generation(tx: Connection, workspace_id: UUID, *, language: str | None = None) -> None:
+    """Say that what a question finds may have changed, and in which language a document came.
+
+    Last in its transaction: it locks the workspace's row.
+    """
+    tx.execute(_NEXT_GENERATION, {"id": workspace_id, "language": language})

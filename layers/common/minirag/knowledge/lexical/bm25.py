@@ -1,7 +1,9 @@
-"""The numbers of BM25. Pure.
+"""Okapi BM25 in numpy. Pure.
 
-Okapi BM25 (Robertson and Zaragoza, 2009) with Lucene's idf, ln(1 + (N - df + 0.5) / (df + 0.5)), and without the
-constant factor k1 + 1 (Kamphuis et al., 2020), so that a chunk's score stays below the sum of the question's idf.
+The score of a chunk is the sum over the question's terms of idf * tf / (tf + k1 * (1 - b + b * length / average))
+(Robertson and Zaragoza, 2009), with Lucene's idf, ln(1 + (N - df + 0.5) / (df + 0.5)), and without the constant factor
+k1 + 1 (Kamphuis et al., 2020), so that it stays below the sum of the idf. N, df and the average length are those of
+all live chunks, whatever the search is confined to.
 """
 
 from collections.abc import Mapping
@@ -9,8 +11,16 @@ from dataclasses import dataclass
 from math import log
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 K1: Final = 1.2
 B: Final = 0.75
+
+# Chunks whose best score is looked at first when the best of all are sought.
+_BLOCK: Final = 128
+
+Postings = tuple[NDArray[np.int64], NDArray[np.float32]]  # the chunks that hold a term, and how often each does
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +35,64 @@ class Statistics:
         """Rarity of a term, positive even if every chunk holds it."""
         frequency = self.frequencies.get(term, 0)
         return log(1 + (self.total - frequency + 0.5) / (frequency + 0.5))
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """Chunks, numbered from 0, and the postings of some terms over them.
+
+    `live` is False for chunks that were removed; `allowed` is True for those that may be found, None if all may.
+    """
+
+    lengths: NDArray[np.float32]
+    live: NDArray[np.bool_]
+    allowed: NDArray[np.bool_] | None
+    postings: Mapping[str, Postings]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The score of every chunk: 0 where it has none of the terms, was removed, or may not be found."""
+
+    scores: NDArray[np.float32]
+    statistics: Statistics
+
+    def best(self, k: int) -> NDArray[np.int64]:
+        """The numbers of the `k` chunks of the highest scores above 0, best first, ties by number."""
+        floor = np.float32(0)
+        blocks = len(self.scores) // _BLOCK
+        if blocks >= k:
+            # At least k chunks reach the k-th of the blocks' maxima, and few others do.
+            maxima = self.scores[: blocks * _BLOCK].reshape(blocks, _BLOCK).max(axis=1)
+            floor = np.partition(maxima, blocks - k)[blocks - k]
+        over = np.flatnonzero(self.scores >= floor if floor > 0 else self.scores)
+        return over[np.lexsort((over, -self.scores[over]))][:k]
+
+    def rank(self, score: float) -> int:
+        """Where a chunk of this score stands, from 1: one more than there are better ones."""
+        return 1 + int(np.count_nonzero(self.scores > np.float32(score)))
+
+
+def score(chunks: Collection, asked: Mapping[str, int]) -> Scored:
+    """Score all chunks for terms and how often each is `asked`."""
+    total = int(np.count_nonzero(chunks.live))
+    removed = total < len(chunks.live)
+    lengths = chunks.lengths[chunks.live] if removed else chunks.lengths
+    average = float(lengths.mean(dtype=np.float64)) if total else 0.0
+    norms = np.float32(K1) * (np.float32(1 - B) + np.float32(B / (average or 1.0)) * chunks.lengths)
+    scores = np.zeros(len(chunks.lengths), dtype=np.float32)
+    frequencies = dict.fromkeys(asked, 0)
+    statistics = Statistics(total, average, frequencies)
+    for term, times in asked.items():
+        if term not in chunks.postings:
+            continue
+        numbers, tf = chunks.postings[term]
+        if removed:
+            live = chunks.live[numbers]
+            numbers, tf = numbers[live], tf[live]
+        frequencies[term] = len(numbers)
+        weight = np.float32(statistics.idf(term) * times)
+        scores[numbers] += weight * (tf / (tf + norms[numbers]))
+    if chunks.allowed is not None:
+        scores[~chunks.allowed] = 0
+    return Scored(scores, statistics)

@@ -1,97 +1,141 @@
-"""Exact BM25 over a table of postings, one row a term and chunk."""
+"""The index of a workspace: segments in ordinary tables, written once, read in slices.
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+Whoever adds chunks writes a segment of their own, so writers never wait for each other; N and the average length are
+sums over segments and tombstones, df is counted from the postings read, so no row is written by all. Removal leaves a
+tombstone. All within the caller's transaction: what is committed is what is found.
+"""
+
+from collections.abc import Sequence
+from secrets import randbits
 from typing import Final
 from uuid import UUID
 
-from minirag.knowledge.filters import Filters
-from minirag.knowledge.lexical.bm25 import K1, B, Statistics
+from minirag.knowledge.lexical import analyzer
+from minirag.knowledge.lexical.segment import MAX_CHUNKS, Segment, pack, pack_lengths, pages
 from minirag.runtime.db import Connection
 
+_INSERT_SEGMENT: Final = """
+INSERT INTO lexical_segments (workspace_id, id, level, chunks, length, lengths, analyzer)
+VALUES (%s, %s, %s, %s, %s, %b, %s)
+"""
+
 # COPY is not available under row-level security; arrays are the next fastest.
-_INSERT: Final = """
-INSERT INTO chunk_postings (workspace_id, term, chunk_id, frequency)
-SELECT %s, term, chunk_id, frequency FROM unnest(%s::text[], %s::uuid[], %s::int[]) AS t (term, chunk_id, frequency)
+_INSERT_PAGES: Final = """
+INSERT INTO lexical_pages (workspace_id, segment_id, first_term, dictionary, postings)
+SELECT %s, %s, first_term, dictionary, postings
+FROM unnest(%b::bytea[], %b::bytea[], %b::bytea[]) AS t (first_term, dictionary, postings)
 """
 
-_STATISTICS: Final = """
-SELECT count(*), coalesce(avg(terms), 0)::float8 FROM chunks WHERE workspace_id = %s
+_INSERT_RUN: Final = """
+INSERT INTO lexical_runs (workspace_id, source_id, first_ordinal, segment_id, start, size, length)
+VALUES (%s, %s, %s, %s, 0, %s, %s)
 """
 
-_DOCUMENT_FREQUENCIES: Final = """
-SELECT term, count(*) FROM chunk_postings WHERE workspace_id = %s AND term = ANY(%s) GROUP BY term
+# A merge that is retiring a segment holds it FOR UPDATE: this waits for it, and then does not find the segment.
+_HOLD: Final = """
+SELECT id FROM lexical_segments
+WHERE workspace_id = %(workspace_id)s
+  AND id IN (SELECT segment_id FROM lexical_runs WHERE workspace_id = %(workspace_id)s AND source_id = %(source_id)s)
+ORDER BY id
+FOR KEY SHARE
 """
 
-_SEARCH: Final = """
-SELECT c.id, sum(q.weight * p.frequency / (p.frequency + %(k1)s * (1 - %(b)s + %(b)s * c.terms / %(average)s))) AS score
-FROM unnest(%(terms)s::text[], %(weights)s::float8[]) AS q (term, weight)
-JOIN chunk_postings p ON p.workspace_id = %(workspace_id)s AND p.term = q.term
-JOIN chunks c ON c.workspace_id = p.workspace_id AND c.id = p.chunk_id
-JOIN sources s ON s.workspace_id = c.workspace_id AND s.id = c.source_id
-WHERE s.deleted_at IS NULL
-  AND (%(source_ids)s::uuid[] IS NULL OR s.id = ANY(%(source_ids)s))
-  AND (%(types)s::text[] IS NULL OR s.type = ANY(%(types)s))
-  AND (%(tags)s::text[] IS NULL OR s.tags && %(tags)s)
-  AND (%(language)s::text IS NULL OR s.language = %(language)s)
-  AND (%(created_after)s::timestamptz IS NULL OR s.created_at >= %(created_after)s)
-  AND (%(created_before)s::timestamptz IS NULL OR s.created_at < %(created_before)s)
-GROUP BY c.id
-ORDER BY score DESC, c.id
-LIMIT %(k)s
+_REMOVE_RUNS: Final = """
+DELETE FROM lexical_runs
+WHERE workspace_id = %s AND source_id = %s AND segment_id = ANY(%s)
+RETURNING segment_id, start, size, length
 """
 
-_REMOVE: Final = """
-DELETE FROM chunk_postings p
-USING chunks c
-WHERE p.workspace_id = %(workspace_id)s AND c.workspace_id = p.workspace_id AND c.id = p.chunk_id
-  AND c.source_id = %(source_id)s
+# A segment that holds nothing else goes at once.
+_REMOVE_SEGMENTS: Final = """
+DELETE FROM lexical_segments s
+USING unnest(%(segments)s::bigint[], %(sizes)s::int[]) AS gone (segment_id, size)
+WHERE s.workspace_id = %(workspace_id)s AND s.id = gone.segment_id AND s.chunks = gone.size
+"""
+
+_BURY: Final = """
+INSERT INTO lexical_tombstones (workspace_id, segment_id, start, size, length)
+SELECT s.workspace_id, s.id, gone.start, gone.size, gone.length
+FROM unnest(%(segments)s::bigint[], %(starts)s::int[], %(sizes)s::int[], %(lengths)s::bigint[])
+     AS gone (segment_id, start, size, length)
+JOIN lexical_segments s ON s.workspace_id = %(workspace_id)s AND s.id = gone.segment_id
+"""
+
+_RUNS_LEFT: Final = "SELECT EXISTS (SELECT FROM lexical_runs WHERE workspace_id = %s AND source_id = %s)"
+
+_OUTDATED: Final = """
+SELECT c.source_id
+FROM chunks c
+WHERE c.workspace_id = %(workspace_id)s AND c.ordinal = 0
+  AND NOT EXISTS (
+      SELECT FROM lexical_runs r
+      JOIN lexical_segments s ON s.workspace_id = r.workspace_id AND s.id = r.segment_id
+      WHERE r.workspace_id = %(workspace_id)s AND r.source_id = c.source_id AND s.analyzer = %(analyzer)s
+  )
+LIMIT 1
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A chunk and its BM25 score, positive and below the sum of the question's idf."""
-
-    chunk_id: UUID
-    score: float
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The best chunks, and what is known of the question's terms in this workspace."""
-
-    hits: Sequence[Hit]
-    statistics: Statistics
-
-
-def insert(tx: Connection, workspace_id: UUID, terms_of: Mapping[UUID, Sequence[str]]) -> None:
-    """Index the analyzed terms of new chunks."""
-    rows = [(term, chunk, count) for chunk, terms in terms_of.items() for term, count in Counter(terms).items()]
-    columns: tuple[list[object], ...] = ([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows])
-    tx.execute(_INSERT, (workspace_id, *columns))
+def insert(
+    tx: Connection,
+    workspace_id: UUID,
+    source_id: UUID,
+    terms_of: Sequence[Sequence[str]],
+    *,
+    first_ordinal: int = 0,
+) -> None:
+    """Index chunks of a source by their analyzed terms; the first is number `first_ordinal` of the source."""
+    for at in range(0, len(terms_of), MAX_CHUNKS):
+        segment = pack(terms_of[at : at + MAX_CHUNKS])
+        segment_id = write(tx, workspace_id, segment)
+        run = (workspace_id, source_id, first_ordinal + at, segment_id, len(segment.lengths))
+        tx.execute(_INSERT_RUN, (*run, int(segment.lengths.sum())))
 
 
-def search(tx: Connection, workspace_id: UUID, terms: Sequence[str], *, k: int, filters: Filters) -> Found:
-    """The `k` best chunks for a question's `terms`, best first; ties by id. N, df and length are the workspace's."""
-    counts = Counter(terms)
-    row = tx.execute(_STATISTICS, (workspace_id,)).fetchone()
-    assert row is not None
-    total, average = int(row[0]), float(row[1])
-    if not counts or not total:
-        return Found((), Statistics(total, average, {}))
-    frequencies: dict[str, int] = dict(tx.execute(_DOCUMENT_FREQUENCIES, (workspace_id, list(counts))).fetchall())
-    statistics = Statistics(total, average, frequencies)
-    weights = [statistics.idf(term) * count for term, count in counts.items()]
-    values = {
-        "workspace_id": workspace_id, "terms": list(counts), "weights": weights,
-        "k1": K1, "b": B, "average": average or 1.0, "k": k, **filters.values(),
-    }  # fmt: skip
-    hits = [Hit(chunk, float(score)) for chunk, score in tx.execute(_SEARCH, values).fetchall()]
-    return Found(hits, statistics)
+def write(tx: Connection, workspace_id: UUID, segment: Segment) -> int:
+    """Store a segment; the runs that say whose chunks it holds are the caller's."""
+    # Random, so that no segment ever has the id of another that a process still has in its cache.
+    segment_id = randbits(63)
+    chunks = len(segment.lengths)
+    row = (workspace_id, segment_id, level(chunks), chunks, int(segment.lengths.sum()))
+    tx.execute(_INSERT_SEGMENT, (*row, pack_lengths(segment.lengths), analyzer.VERSION))
+    written = list(pages(segment))
+    columns = (
+        [page.first_term for page in written],
+        [page.dictionary for page in written],
+        [page.postings for page in written],
+    )
+    tx.execute(_INSERT_PAGES, (workspace_id, segment_id, *columns))
+    return segment_id
+
+
+def level(chunks: int) -> int:
+    """Order of magnitude of a segment of `chunks` chunks: 0 below ten, 4 from ten thousand."""
+    return len(str(chunks)) - 1
 
 
 def remove(tx: Connection, workspace_id: UUID, source_id: UUID) -> None:
-    """Remove the postings of a source, before its chunks."""
-    tx.execute(_REMOVE, {"workspace_id": workspace_id, "source_id": source_id})
+    """Take the chunks of a source out of the index, while the caller holds the source."""
+    while _has_runs(tx, workspace_id, source_id):
+        held = tx.execute(_HOLD, {"workspace_id": workspace_id, "source_id": source_id}).fetchall()
+        gone = tx.execute(_REMOVE_RUNS, (workspace_id, source_id, [row[0] for row in held])).fetchall()
+        values = {
+            "workspace_id": workspace_id,
+            "segments": [row[0] for row in gone],
+            "starts": [row[1] for row in gone],
+            "sizes": [row[2] for row in gone],
+            "lengths": [row[3] for row in gone],
+        }
+        tx.execute(_REMOVE_SEGMENTS, values)
+        tx.execute(_BURY, values)
+
+
+def _has_runs(tx: Connection, workspace_id: UUID, source_id: UUID) -> bool:
+    row = tx.execute(_RUNS_LEFT, (workspace_id, source_id)).fetchone()
+    return row is not None and bool(row[0])
+
+
+def outdated(tx: Connection, workspace_id: UUID) -> UUID | None:
+    """A source with chunks that is not indexed, or was by another version of the analyzer; None if there is none."""
+    row = tx.execute(_OUTDATED, {"workspace_id": workspace_id, "analyzer": analyzer.VERSION}).fetchone()
+    return None if row is None else row[0]

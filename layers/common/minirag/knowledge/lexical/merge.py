@@ -1,0 +1,138 @@
+"""Merging: many small segments become one, and what was removed is left out.
+
+Segments of one order of magnitude are merged once there are ten of them (a log-structured merge tree with tiers;
+O'Neil et al., 1996), so that a posting is written again at most once an order of magnitude, and a question reads a few
+dozen segments whatever the size of the workspace. A reader's snapshot keeps the old segments until it ends.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minirag.knowledge.lexical import analyzer
+from minirag.knowledge.lexical.index import write
+from minirag.knowledge.lexical.segment import MAX_CHUNKS, Page, Segment, merge, unpack, unpack_lengths
+from minirag.runtime.db import Connection
+
+_FAN: Final = 10
+# So many of one level at once; a backlog is worked off in a few merges.
+_MOST: Final = 40
+# Where segments are so large that only few fit together, fewer are not worth writing them again.
+_LEAST: Final = 3
+# Once this share of a segment is gone, it is written again without it.
+_GARBAGE: Final = 0.3
+
+_COUNTS: Final = """
+SELECT s.level, s.id, s.chunks, coalesce(t.removed, 0)::int
+FROM lexical_segments s
+LEFT JOIN (
+    SELECT segment_id, sum(size) AS removed
+    FROM lexical_tombstones
+    WHERE workspace_id = %(workspace_id)s
+    GROUP BY segment_id
+) t ON t.segment_id = s.id
+WHERE s.workspace_id = %(workspace_id)s AND s.analyzer = %(analyzer)s
+ORDER BY s.level, s.chunks, s.id
+"""
+
+# Whoever removes from a segment at this moment holds it FOR KEY SHARE, another merge FOR UPDATE: such are left alone.
+_LOCK: Final = """
+SELECT id, chunks, lengths FROM lexical_segments
+WHERE workspace_id = %s AND id = ANY(%s)
+ORDER BY id
+FOR UPDATE SKIP LOCKED
+"""
+_RUNS: Final = """
+SELECT segment_id, start, size, source_id, first_ordinal
+FROM lexical_runs
+WHERE workspace_id = %s AND segment_id = ANY(%s)
+"""
+_PAGES: Final = """
+SELECT segment_id, first_term, dictionary, postings
+FROM lexical_pages
+WHERE workspace_id = %s AND segment_id = ANY(%s)
+ORDER BY segment_id, first_term
+"""
+_MOVE_RUNS: Final = """
+UPDATE lexical_runs r
+SET segment_id = %(segment_id)s, start = moved.start
+FROM unnest(%(sources)s::uuid[], %(firsts)s::int[], %(starts)s::int[]) AS moved (source_id, first_ordinal, start)
+WHERE r.workspace_id = %(workspace_id)s AND r.source_id = moved.source_id AND r.first_ordinal = moved.first_ordinal
+"""
+_RETIRE: Final = "DELETE FROM lexical_segments WHERE workspace_id = %s AND id = ANY(%s)"
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Segments to be merged into one, and how many live chunks that will hold."""
+
+    segments: Sequence[int]
+    chunks: int
+
+
+def due(tx: Connection, workspace_id: UUID) -> Due | None:
+    """The merge that should come next, the smallest first; None if there is nothing to gain."""
+    levels: dict[int, list[tuple[int, int, int]]] = {}
+    rows = tx.execute(_COUNTS, {"workspace_id": workspace_id, "analyzer": analyzer.VERSION}).fetchall()
+    for level, segment_id, chunks, removed in rows:
+        levels.setdefault(level, []).append((segment_id, chunks, removed))
+    for segments in levels.values():
+        taken = _fitting(segments) if len(segments) >= _FAN else []
+        if len(taken) < _LEAST:
+            taken = [segment for segment in segments if segment[2] > _GARBAGE * segment[1]][:1]
+        if taken:
+            return Due([segment_id for segment_id, _, _ in taken], sum(chunks - gone for _, chunks, gone in taken))
+    return None
+
+
+def _fitting(segments: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    """As many of the smallest as fit one segment."""
+    taken: list[tuple[int, int, int]] = []
+    room = MAX_CHUNKS
+    for segment in segments[:_MOST]:
+        room -= segment[1] - segment[2]
+        if room < 0:
+            break
+        taken.append(segment)
+    return taken
+
+
+def run(tx: Connection, workspace_id: UUID, wanted: Due) -> bool:
+    """Merge what is due, in a transaction of its own; False if somebody else is at it."""
+    held = tx.execute(_LOCK, (workspace_id, list(wanted.segments))).fetchall()
+    if len(held) < len(wanted.segments):
+        return False
+    lengths = {segment_id: unpack_lengths(packed, chunks) for segment_id, chunks, packed in held}
+    ids = list(lengths)
+    runs = tx.execute(_RUNS, (workspace_id, ids)).fetchall()
+    keep = {segment_id: np.zeros(len(lengths[segment_id]), dtype=np.bool_) for segment_id in ids}
+    for segment_id, start, size, _, _ in runs:
+        keep[segment_id][start : start + size] = True
+    kept = np.concatenate([keep[segment_id] for segment_id in ids])
+    if kept.any():
+        merged = merge(list(_read(tx, workspace_id, lengths)), [keep[segment_id] for segment_id in ids])
+        new_id = write(tx, workspace_id, merged)
+        base = dict(zip(ids, np.cumsum([0, *(len(lengths[one]) for one in ids)]).tolist(), strict=False))
+        position = np.cumsum(kept) - 1
+        values = {
+            "workspace_id": workspace_id,
+            "segment_id": new_id,
+            "sources": [source_id for _, _, _, source_id, _ in runs],
+            "firsts": [first for _, _, _, _, first in runs],
+            "starts": [int(position[base[segment_id] + start]) for segment_id, start, _, _, _ in runs],
+        }
+        tx.execute(_MOVE_RUNS, values)
+    tx.execute(_RETIRE, (workspace_id, ids))
+    return True
+
+
+def _read(tx: Connection, workspace_id: UUID, lengths: Mapping[int, NDArray[np.float32]]) -> Sequence[Segment]:
+    pages: dict[int, list[Page]] = {segment_id: [] for segment_id in lengths}
+    cursor = tx.cursor(binary=True)
+    for segment_id, *columns in cursor.execute(_PAGES, (workspace_id, list(lengths))).fetchall():
+        pages[segment_id].append(Page(*map(bytes, columns)))
+    return [unpack(pages[segment_id], lengths[segment_id]) for segment_id in lengths]
