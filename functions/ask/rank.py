@@ -1,51 +1,118 @@
-"""Fusion: two ranked lists become one. Pure.
-
-Min-max normalised scores, half and half, did better than reciprocal ranks on all of our sets (docs/decisions/).
-"""
+"""Fusion: two ranked lists become one, and what says the same twice is said once. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 from uuid import UUID
+
+from minirag.knowledge.hits import Hit
 
 # How many of each list are fused.
 CANDIDATES: Final = 100
 
+# Of the keyword list; the vector list has the rest. Chosen on nine sets (docs/quality.md).
+_KEYWORD_WEIGHT: Final = 0.6
+# Cormack et al. (2009) took 60; lists of 100 were fused better by a smaller constant.
+_RANK_CONSTANT: Final = 10
+# Chunks of one source that share so much of the shorter one's terms are one passage seen twice.
+_SAME: Final = 0.9
+
+Place = tuple[UUID, int]
+
+
+class Fusion(StrEnum):
+    """How scores are combined."""
+
+    ATTAINABLE = "attainable"
+    """BM25 as a share of what the question could reach, and the cosine as it is: both mean the same in every corpus."""
+    MIN_MAX = "min_max"
+    """Each list's scores stretched to 0..1 (Bruch et al., 2023)."""
+    RECIPROCAL_RANK = "reciprocal_rank"
+    """Ranks alone (Cormack et al., 2009)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A chunk after fusion: `score` 0..1, and where it stood in each list, from 1."""
+    """A chunk after fusion: `score` 0..1, and where it stood in each list, from 1, with its score there."""
 
-    chunk_id: UUID
+    source_id: UUID
+    ordinal: int
     score: float
     keyword_rank: int | None
+    keyword_score: float | None
     vector_rank: int | None
+    vector_score: float | None
 
-
-def _normalised(scores: Sequence[tuple[UUID, float]]) -> Mapping[UUID, float]:
-    """Scores as 0..1 within their list; a list without spread counts full."""
-    if not scores:
-        return {}
-    values = [score for _, score in scores]
-    low, spread = min(values), max(values) - min(values)
-    return {chunk: (score - low) / spread if spread > 0 else 1.0 for chunk, score in scores}
+    @property
+    def place(self) -> Place:
+        """The source, and the chunk's number in it."""
+        return self.source_id, self.ordinal
 
 
 def fuse(
-    keyword: Sequence[tuple[UUID, float]], vector: Sequence[tuple[UUID, float]] | None, *, k: int
+    keyword: Sequence[Hit],
+    vector: Sequence[Hit] | None,
+    *,
+    attainable: float,
+    fusion: Fusion = Fusion.ATTAINABLE,
 ) -> list[Candidate]:
-    """The `k` best of both lists (chunk, score; best first), ties by id; keyword alone if there are no vectors."""
-    normalised_keyword, normalised_vector = _normalised(keyword), _normalised(vector or ())
-    keyword_ranks = {chunk: rank for rank, (chunk, _) in enumerate(keyword, 1)}
-    vector_ranks = {chunk: rank for rank, (chunk, _) in enumerate(vector or (), 1)}
-    weight = 1.0 if vector is None else 0.5
+    """All chunks of both lists (each best first), best first, ties by place.
+
+    `attainable`: the sum of the idf of the question's terms, which BM25 stays below. Without a `vector` list, keyword
+    scores count alone.
+    """
+    by_keyword = {(hit.source_id, hit.ordinal): (rank, hit.score) for rank, hit in enumerate(keyword, 1)}
+    by_vector = {(hit.source_id, hit.ordinal): (rank, hit.score) for rank, hit in enumerate(vector or (), 1)}
+    weight = 1.0 if vector is None else _KEYWORD_WEIGHT
+    if fusion is Fusion.ATTAINABLE:
+        of_keyword = {place: score / attainable for place, (_, score) in by_keyword.items()}
+        of_vector = {place: max(0.0, score) for place, (_, score) in by_vector.items()}
+    elif fusion is Fusion.MIN_MAX:
+        of_keyword, of_vector = _stretched(by_keyword), _stretched(by_vector)
+    else:
+        of_keyword, of_vector = _reciprocal(by_keyword), _reciprocal(by_vector)
     fused = [
         Candidate(
-            chunk,
-            weight * normalised_keyword.get(chunk, 0.0) + (1 - weight) * normalised_vector.get(chunk, 0.0),
-            keyword_ranks.get(chunk),
-            vector_ranks.get(chunk),
+            *place,
+            weight * of_keyword.get(place, 0.0) + (1 - weight) * of_vector.get(place, 0.0),
+            *by_keyword.get(place, (None, None)),
+            *by_vector.get(place, (None, None)),
         )
-        for chunk in {**keyword_ranks, **vector_ranks}
+        for place in by_keyword | by_vector
     ]
-    return sorted(fused, key=lambda candidate: (-candidate.score, candidate.chunk_id))[:k]
+    return sorted(fused, key=lambda candidate: (-candidate.score, candidate.place))
+
+
+def _stretched(ranked: Mapping[Place, tuple[int, float]]) -> dict[Place, float]:
+    """Scores as 0..1 within their list; a list without spread counts full."""
+    low = min((score for _, score in ranked.values()), default=0.0)
+    spread = max((score for _, score in ranked.values()), default=0.0) - low
+    return {place: (score - low) / spread if spread > 0 else 1.0 for place, (_, score) in ranked.items()}
+
+
+def _reciprocal(ranked: Mapping[Place, tuple[int, float]]) -> dict[Place, float]:
+    return {place: (_RANK_CONSTANT + 1) / (_RANK_CONSTANT + rank) for place, (rank, _) in ranked.items()}
+
+
+def distinct(candidates: Sequence[Candidate], terms_of: Mapping[Place, frozenset[str]], k: int) -> list[Candidate]:
+    """The `k` first candidates, without those that repeat a better one of the same source.
+
+    `terms_of`: the terms of the chunks; candidates that are not in it are left out. A chunk repeats another if it
+    shares nine tenths of the terms of the shorter of both, as overlapping windows and boilerplate do.
+    """
+    kept: list[Candidate] = []
+    for candidate in candidates:
+        if candidate.place in terms_of and not any(
+            other.source_id == candidate.source_id and _repeats(terms_of[candidate.place], terms_of[other.place])
+            for other in kept
+        ):
+            kept.append(candidate)
+            if len(kept) == k:
+                break
+    return kept
+
+
+def _repeats(one: frozenset[str], other: frozenset[str]) -> bool:
+    shorter = min(len(one), len(other))
+    return len(one & other) >= _SAME * shorter if shorter else one == other

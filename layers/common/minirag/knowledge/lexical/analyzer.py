@@ -1,25 +1,107 @@
-"""Text to terms: Unicode words, case folded and stemmed; runs of CJK characters become bigrams.
+"""Text to terms: Unicode words, case folded, without stop words, stemmed; scripts without spaces become bigrams.
 
-Documents and questions must go through the same analyzer: its VERSION is part of what an index is.
+Documents and questions must go through the same analyzer: its VERSION is stored with what it made.
 """
 
-import re
-import unicodedata
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
+from functools import cache, lru_cache
+from pathlib import Path
 from typing import Final
+from unicodedata import normalize
 
+import regex  # type: ignore[import-untyped]
 import Stemmer
 
-VERSION: Final = 1
+VERSION: Final = 2
 
-# A run of characters of scripts written without spaces, or a run of other letters and digits.
-_CJK: Final = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_WORD = re.compile(rf"[{_CJK}]+|[^\W_{_CJK}]+(?:['’][^\W_{_CJK}]+)?")
-_IS_CJK = re.compile(rf"[{_CJK}]")
+# Of a text whose language is not known.
+DEFAULT: Final = "en"
+
+# Snowball's stemmers by ISO 639-1. Other languages are neither stemmed nor rid of stop words.
+# fmt: off
+STEMMERS: Final = {
+    "ar": "arabic", "ca": "catalan", "cs": "czech", "da": "danish", "de": "german", "el": "greek", "en": "english",
+    "es": "spanish", "et": "estonian", "eu": "basque", "fa": "persian", "fi": "finnish", "fr": "french", "ga": "irish",
+    "hi": "hindi", "hu": "hungarian", "hy": "armenian", "id": "indonesian", "it": "italian", "lt": "lithuanian",
+    "ne": "nepali", "nl": "dutch", "no": "norwegian", "pl": "polish", "pt": "portuguese", "ro": "romanian",
+    "ru": "russian", "sr": "serbian", "sv": "swedish", "ta": "tamil", "tr": "turkish", "yi": "yiddish",
+}
+# fmt: on
+
+# Scripts that are written without spaces, or, as Hangul, with endings grown onto the words.
+_UNSPACED: Final = r"\p{Han}\p{Hiragana}\p{Katakana}ー\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+_WORD: Final = regex.compile(
+    rf"""
+    (?P<unspaced> [{_UNSPACED}]+ )
+    | (?P<initials> (?:(?<![\p{{L}}\p{{N}}])\p{{Lu}}\.){{2,}} )       # U.S. is what US is
+    | [\p{{L}}\p{{M}}\p{{N}}--{_UNSPACED}]+
+      (?: ['’] [\p{{L}}\p{{M}}\p{{N}}--{_UNSPACED}]+ | [+#]{{1,2}} (?![\p{{L}}\p{{N}}]) )?   # don't, C++, F#
+    """,
+    regex.VERBOSE | regex.VERSION1,
+)
 _MAX_TERM: Final = 64
 
-# Words of a question that say nothing about its subject, as the analyzer writes them.
+
+def terms(text: str, language: str | None = None) -> list[str]:
+    """The terms of a text in a `language` (ISO 639-1), in order, repeats kept.
+
+    Longer words are cut at 64 characters. A word in capitals is no stop word among others that are not: WHO, IT, US.
+    """
+    code = language or DEFAULT
+    text = normalize("NFKC", text)
+    shouted = text.isupper()
+    found: list[str] = []
+    for match in _WORD.finditer(text):
+        word = match.group()
+        if match.lastgroup == "unspaced":
+            found.extend(word[i : i + 2] for i in range(max(1, len(word) - 1)))
+            continue
+        if match.lastgroup == "initials":
+            word = word.replace(".", "")
+        stressed = len(word) > 1 and not shouted and word.isupper()
+        if term := _term(word, code, stressed):
+            found.append(term)
+    return found
+
+
+def query_terms(question: str, languages: Sequence[str]) -> list[str]:
+    """The terms of a question to documents in `languages`: those of its analysis in each, one after the other.
+
+    A term of several analyses counts as often as in the one where it is most frequent, so that for one language these
+    are just its terms.
+    """
+    found: list[str] = []
+    for language in languages or (DEFAULT,):
+        left = found.copy()
+        for term in terms(question, language):
+            if term in left:
+                left.remove(term)
+            else:
+                found.append(term)
+    return found
+
+
+@lru_cache(maxsize=65536)
+def _term(word: str, language: str, stressed: bool) -> str | None:
+    folded = word.casefold().replace("’", "'")[:_MAX_TERM]
+    if folded in _stop_words(language) and not stressed:
+        return None
+    stemmer = _stemmer(language)
+    return folded if stemmer is None else str(stemmer.stemWord(folded)) or folded
+
+
+@cache
+def _stemmer(language: str) -> "Stemmer.Stemmer | None":
+    return Stemmer.Stemmer(STEMMERS[language]) if language in STEMMERS else None
+
+
+@cache
+def _stop_words(language: str) -> frozenset[str]:
+    path = Path(__file__).parent / "stopwords" / f"{language}.txt"
+    return frozenset(path.read_text("utf-8").split()) if language in STEMMERS and path.is_file() else frozenset()
+
+
+# Words of a question that say nothing about its subject, as the analyzer writes them, beyond the stop words.
 # fmt: off
 _ASKING: Final = frozenset({
     "a", "an", "and", "are", "as", "at", "be", "been", "by", "did", "do", "doe", "for", "from", "had", "has", "have",
@@ -27,25 +109,6 @@ _ASKING: Final = frozenset({
     "where", "which", "who", "whom", "whose", "whi", "with",
 })
 # fmt: on
-
-_stemmer = Stemmer.Stemmer("english")
-
-
-@lru_cache(maxsize=65536)
-def _stem(word: str) -> str:
-    return str(_stemmer.stemWord(word))
-
-
-def terms(text: str) -> list[str]:
-    """The terms of `text` in order, repeats kept; longer words are cut at 64 characters."""
-    found: list[str] = []
-    for match in _WORD.finditer(unicodedata.normalize("NFKC", text)):
-        run = match.group()
-        if _IS_CJK.match(run):
-            found.extend(run[i : i + 2] for i in range(max(1, len(run) - 1)))
-        else:
-            found.append(_stem(run.casefold().replace("’", "'")[:_MAX_TERM]))
-    return found
 
 
 def subject(asked: Iterable[str]) -> list[str]:
