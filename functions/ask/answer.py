@@ -77,8 +77,7 @@ class Answer:
 def search(caller: Caller, question: Question, *, seconds: float) -> Retrieved:
     """Retrieval alone."""
     return retrieve(
-        caller.tenant,
-        caller.workspace_id,
+        caller,
         question.query,
         k=question.k,
         filters=question.filters,
@@ -104,8 +103,10 @@ def answer(caller: Caller, question: Question, *, seconds: float) -> Answer:
     # A model says itself when the passages do not answer; the extractive answerer would always find a sentence.
     if passages and (provider.name != EXTRACTIVE or _answerable(question, retrieved)):
         left = seconds - (perf_counter() - started)
-        weights = {term: retrieved.statistics.idf(term) for term in terms(question.query)}
-        completion = provider.complete(prompt.build(question.query, passages, weights), seconds=left)
+        weights = {term: retrieved.statistics.idf(term) for term in terms(question.query, retrieved.language)}
+        completion = provider.complete(
+            prompt.build(question.query, passages, weights, retrieved.language), seconds=left
+        )
     draft = "" if prompt.declined(completion.text) else completion.text
     verified, citations = _verify(caller, draft, passages, retrieved)
     answered = bool(citations)
@@ -132,7 +133,9 @@ def answer(caller: Caller, question: Question, *, seconds: float) -> Answer:
 def _answerable(question: Question, retrieved: Retrieved) -> bool:
     cosine = retrieved.cosine if retrieved.embedding_model == support.FITTED_MODEL else None
     contents = [chunk.content for _, chunk in retrieved.found]
-    return support.answerable(support.signals(question.query, contents, retrieved.statistics, cosine))
+    return support.answerable(
+        support.signals(question.query, contents, retrieved.statistics, cosine, retrieved.language)
+    )
 
 
 def _verify(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import log
 from typing import Final
 
-from minirag.knowledge.lexical.analyzer import terms
+from minirag.knowledge.lexical.analyzer import words
 from minirag.knowledge.llm import Passage
 from minirag.knowledge.sentences import sentences
 
@@ -58,7 +58,7 @@ class _Shown:
     def __init__(self, contents: Mapping[int, str]) -> None:
         self._contents = contents
         self._sentences = {
-            marker: [(start, end, frozenset(terms(content[start:end]))) for start, end in sentences(content)]
+            marker: [(start, end, frozenset(words(content[start:end]))) for start, end in sentences(content)]
             for marker, content in contents.items()
         }
         self._count = sum(len(found) for found in self._sentences.values())
@@ -84,7 +84,7 @@ class _Shown:
         literal = r"\s+".join(re.escape(word) for word in claim.split())
         if exact := re.search(literal, content):
             return Span(marker, exact.start(), exact.end(), exact.group())
-        wanted = frozenset(terms(claim))
+        wanted = frozenset(words(claim))
         total = self._weight(wanted)
         best, best_weight = None, 0.0
         for start, end, held in self._sentences[marker]:

@@ -25,7 +25,9 @@ def declined(completion: str) -> bool:
     return completion.strip().rstrip(".") == NO_ANSWER
 
 
-def build(question: str, passages: Sequence[Passage], term_weights: Mapping[str, float]) -> Prompt:
+def build(
+    question: str, passages: Sequence[Passage], term_weights: Mapping[str, float], language: str | None = None
+) -> Prompt:
     """The prompt for a question and what was retrieved for it, best passage first."""
     shown = "\n\n".join(f"[{passage.marker}] {passage.name}\n{passage.content}" for passage in passages)
     return Prompt(
@@ -35,4 +37,5 @@ def build(question: str, passages: Sequence[Passage], term_weights: Mapping[str,
         passages=tuple(passages),
         term_weights=term_weights,
         version=VERSION,
+        language=language,
     )

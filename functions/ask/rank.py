@@ -11,8 +11,6 @@ from minirag.knowledge.hits import Hit
 # How many of each list are fused.
 CANDIDATES: Final = 100
 
-# Of the keyword list; the vector list has the rest. Chosen on nine sets (docs/quality.md).
-_KEYWORD_WEIGHT: Final = 0.6
 # Cormack et al. (2009) took 60; lists of 100 were fused better by a smaller constant.
 _RANK_CONSTANT: Final = 10
 # Chunks of one source that share so much of the shorter one's terms are one passage seen twice.
@@ -30,6 +28,10 @@ class Fusion(StrEnum):
     """Each list's scores stretched to 0..1 (Bruch et al., 2023)."""
     RECIPROCAL_RANK = "reciprocal_rank"
     """Ranks alone (Cormack et al., 2009)."""
+
+
+# Of the keyword list; the vector list has the rest. Chosen on nine sets (docs/decisions/0008).
+_KEYWORD_WEIGHT: Final = {Fusion.ATTAINABLE: 0.6, Fusion.MIN_MAX: 0.5, Fusion.RECIPROCAL_RANK: 0.5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +66,9 @@ def fuse(
     """
     by_keyword = {(hit.source_id, hit.ordinal): (rank, hit.score) for rank, hit in enumerate(keyword, 1)}
     by_vector = {(hit.source_id, hit.ordinal): (rank, hit.score) for rank, hit in enumerate(vector or (), 1)}
-    weight = 1.0 if vector is None else _KEYWORD_WEIGHT
+    weight = 1.0 if vector is None else _KEYWORD_WEIGHT[fusion]
     if fusion is Fusion.ATTAINABLE:
-        of_keyword = {place: score / attainable for place, (_, score) in by_keyword.items()}
+        of_keyword = {place: min(1.0, score / attainable) for place, (_, score) in by_keyword.items()}
         of_vector = {place: max(0.0, score) for place, (_, score) in by_vector.items()}
     elif fusion is Fusion.MIN_MAX:
         of_keyword, of_vector = _stretched(by_keyword), _stretched(by_vector)

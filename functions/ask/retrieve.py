@@ -1,34 +1,46 @@
 """Retrieval: the chunks that may answer a question, by keyword and by meaning."""
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from functions.ask.rank import CANDIDATES, Candidate, fuse
+import numpy as np
+from cachetools import LRUCache
+from numpy.typing import NDArray
+
+from functions.ask.rank import CANDIDATES, Candidate, distinct, fuse
 from minirag.knowledge import chunks, vectors
 from minirag.knowledge.chunks import Chunk
 from minirag.knowledge.embeddings import Embedded, Embedder
 from minirag.knowledge.filters import Filters
-from minirag.knowledge.lexical import index as lexical
-from minirag.knowledge.lexical.analyzer import terms
+from minirag.knowledge.hits import Hit
+from minirag.knowledge.lexical import search as lexical
+from minirag.knowledge.lexical.analyzer import DEFAULT, query_terms, terms
 from minirag.knowledge.lexical.bm25 import Statistics
 from minirag.runtime import db, telemetry
 from minirag.runtime.errors import OutOfTime, Unavailable
+from minirag.tenancy.identity import Caller
 
 # The question is embedded while BM25 runs: the one place where two waits overlap.
 _beside: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embed")
+# The vectors of questions asked of this process before.
+_embedded: Final[LRUCache[tuple[str, str], NDArray[np.float32]]] = LRUCache(2000)
+# Read beyond what is wanted, to fill up for near-duplicates.
+_SPARE: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Retrieved:
     """What was found, best first, and what the decision to answer needs to know.
 
-    `statistics` of the question's terms in the workspace; `cosine` the nearest chunk's, None if nothing was searched by
-    meaning.
+    `language` is the one the question is taken to be in; `statistics` are of its terms in the workspace; `cosine` is
+    the nearest chunk's, None if nothing was searched by meaning.
     """
 
     found: list[tuple[Candidate, Chunk]]
+    language: str
     statistics: Statistics
     cosine: float | None
     embedding_model: str | None
@@ -36,43 +48,89 @@ class Retrieved:
 
 
 def retrieve(
-    tenant: db.Tenant,
-    workspace_id: UUID,
-    query: str,
-    *,
-    k: int,
-    filters: Filters,
-    embedder: Embedder | None,
-    seconds: float,
+    caller: Caller, query: str, *, k: int, filters: Filters, embedder: Embedder | None, seconds: float
 ) -> Retrieved:
     """The `k` best chunks for `query`. While embedding fails, keyword search alone answers."""
-    embedding = _beside.submit(embedder.embed, [query], seconds=seconds) if embedder else None
-    with db.transaction(tenant, snapshot=True) as tx:
-        by_keyword = lexical.search(tx, workspace_id, terms(query), k=CANDIDATES, filters=filters)
-    # No snapshot is held while waiting for a model.
-    embedded: Embedded | None = None
-    if embedding is not None:
+    workspace_id = caller.workspace_id
+    languages = caller.languages or (DEFAULT,)
+    asked = query_terms(query, languages)
+    if embedder is not None and not _knows(embedder, *languages):
+        embedder = None
+    vector = _embedded.get((embedder.model, query)) if embedder else None
+    embedding: Future[Embedded] | None = None
+    if embedder is not None and vector is None:
+        embedding = _beside.submit(embedder.embed, [query], seconds=seconds)
+
+    with db.transaction(caller.tenant, snapshot=True) as tx:
+        by_meaning: Sequence[Hit] | None = None
+        with tx.pipeline():
+            keyword = lexical.Request(tx, workspace_id, asked, filters)
+            nearest = None
+            if embedder is not None and vector is not None:
+                nearest = vectors.Request(tx, workspace_id, embedder.model, vector, k=CANDIDATES, filters=filters)
+        by_keyword = keyword.found(CANDIDATES)
+        attainable = _attainable(query, languages, by_keyword.statistics)
+        language = min(attainable, key=attainable.__getitem__)
+        if embedder is not None and not _knows(embedder, language):
+            embedder, embedding, nearest = None, None, None
+        if nearest is not None:
+            by_meaning = nearest.hits()
+        if embedding is None:
+            found = _read(tx, workspace_id, by_keyword.hits, by_meaning, attainable[language], k)
+
+    tokens = 0
+    if embedder is not None and embedding is not None:
+        # No snapshot is held while waiting for a model.
         try:
             embedded = embedding.result()
         except (Unavailable, OutOfTime) as error:
             telemetry.event("ask.embedding_failed", code=error.code)
-    with db.transaction(tenant, snapshot=True) as tx:
-        by_meaning = None
-        if embedder is not None and embedded is not None:
-            by_meaning = vectors.search(
-                tx, workspace_id, embedder.model, embedded.vectors[0], k=CANDIDATES, filters=filters
-            )
-        candidates = fuse(
-            [(hit.chunk_id, hit.score) for hit in by_keyword.hits],
-            None if by_meaning is None else [(hit.chunk_id, hit.score) for hit in by_meaning],
-            k=k,
-        )
-        # A chunk that was replaced meanwhile is no longer there, and is left out.
-        stored = chunks.read(tx, workspace_id, [candidate.chunk_id for candidate in candidates])
+            embedder = None
+        else:
+            vector, tokens = embedded.vectors[0], embedded.tokens
+            _embedded[embedder.model, query] = vector
+        with db.transaction(caller.tenant, snapshot=True) as tx:
+            if embedder is not None and vector is not None:
+                nearest = vectors.Request(tx, workspace_id, embedder.model, vector, k=CANDIDATES, filters=filters)
+                by_meaning = nearest.hits()
+            found = _read(tx, workspace_id, by_keyword.hits, by_meaning, attainable[language], k)
     return Retrieved(
-        found=[(candidate, stored[candidate.chunk_id]) for candidate in candidates if candidate.chunk_id in stored],
+        found=found,
+        language=language,
         statistics=by_keyword.statistics,
         cosine=by_meaning[0].score if by_meaning else None,
-        embedding_model=embedder.model if embedder and embedded else None,
-        embedding_tokens=embedded.tokens if embedded else 0,
+        embedding_model=embedder.model if embedder else None,
+        embedding_tokens=tokens,
     )
+
+
+def _knows(embedder: Embedder, *languages: str) -> bool:
+    """Whether the model was trained on any of `languages`: its vectors of others are worse than none."""
+    return embedder.languages is None or not embedder.languages.isdisjoint(languages)
+
+
+def _attainable(query: str, languages: tuple[str, ...], statistics: Statistics) -> dict[str, float]:
+    """By language, the score that no chunk reaches: the sum of the idf of the question's terms.
+
+    The question is in the language where it is least: in others its words are not known, and so seem rare.
+    """
+    return {
+        language: sum(statistics.idf(term) for term in terms(query, language)) or 1.0 for language in sorted(languages)
+    }
+
+
+def _read(
+    tx: db.Connection,
+    workspace_id: UUID,
+    keyword: Sequence[Hit],
+    vector: Sequence[Hit] | None,
+    attainable: float,
+    k: int,
+) -> list[tuple[Candidate, Chunk]]:
+    """Fuse both lists, and read the best of them; what was removed meanwhile is left out."""
+    candidates = fuse(keyword, vector, attainable=attainable)
+    stored: Mapping[tuple[UUID, int], Chunk] = chunks.read(
+        tx, workspace_id, [candidate.place for candidate in candidates[: k + _SPARE]]
+    )
+    words = {place: frozenset(chunk.content.casefold().split()) for place, chunk in stored.items()}
+    return [(candidate, stored[candidate.place]) for candidate in distinct(candidates[: k + _SPARE], words, k)]

@@ -47,14 +47,16 @@ _KEYWORD_ONLY: Final = _Logistic(-6.39, 0.0, 23.97, 0.0, 0.25)
 FITTED_MODEL: Final = "all-MiniLM-L6-v2-int8"
 
 
-def signals(question: str, contents: Sequence[str], statistics: Statistics, cosine: float | None) -> Signals:
+def signals(
+    question: str, contents: Sequence[str], statistics: Statistics, cosine: float | None, language: str | None = None
+) -> Signals:
     """The signals for a question and the passages retrieved for it."""
-    asked = subject(terms(question))
+    asked = subject(terms(question, language))
     rarity = {term: _rarity(statistics.frequencies.get(term, 0), statistics.total) for term in asked}
     attainable = sum(rarity.values())
     covered = share = 0.0
     for content in contents:
-        counts = Counter(terms(content))
+        counts = Counter(terms(content, language))
         norm = K1 * (1 - B + B * counts.total() / (statistics.average or 1.0))
         covered = max(covered, sum(weight for term, weight in rarity.items() if counts[term]))
         reached = sum(weight * counts[term] / (counts[term] + norm) for term, weight in rarity.items())

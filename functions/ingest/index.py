@@ -148,9 +148,7 @@ def _embed(
         stages.show("embedding", 0.4 + 0.5 * (at + len(batch)) / len(windows))
 
 
-def _store(
-    tx: db.Connection, workspace_id: UUID, source_id: UUID, document: Document, split: Sequence[Chunk]
-) -> None:
+def _store(tx: db.Connection, workspace_id: UUID, source_id: UUID, document: Document, split: Sequence[Chunk]) -> None:
     """Write text and chunks."""
     texts.put(tx, workspace_id, source_id, list(_parts(document)))
     rows = [

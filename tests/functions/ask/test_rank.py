@@ -2,45 +2,83 @@
 
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.ask.rank import fuse
+from functions.ask.rank import Candidate, Fusion, distinct, fuse
+from minirag.knowledge.hits import Hit
 
 IDS = [UUID(int=number) for number in range(40)]
-LISTS = st.lists(
-    st.tuples(st.sampled_from(IDS), st.floats(-1, 100, allow_nan=False)), unique_by=lambda hit: hit[0], max_size=30
-).map(lambda hits: sorted(hits, key=lambda hit: -hit[1]))
+
+
+def hits(*scored: tuple[int, float]) -> list[Hit]:
+    return [Hit(IDS[number], 0, score) for number, score in scored]
+
+
+def lists(least: float, most: float) -> st.SearchStrategy[list[Hit]]:
+    scored = st.tuples(st.integers(0, 39), st.floats(least, most, allow_nan=False))
+    found = st.lists(scored, unique_by=lambda hit: hit[0], max_size=30)
+    return found.map(lambda scored: hits(*sorted(scored, key=lambda hit: -hit[1])))
 
 
 def test_a_chunk_high_in_both_lists_beats_one_that_tops_a_single_list() -> None:
-    keyword = [(IDS[0], 10.0), (IDS[1], 9.0), (IDS[2], 1.0)]
-    vector = [(IDS[3], 0.9), (IDS[1], 0.85), (IDS[2], 0.1)]
-    assert fuse(keyword, vector, k=1)[0].chunk_id == IDS[1]
+    keyword, vector = hits((0, 10.0), (1, 9.0), (2, 1.0)), hits((3, 0.9), (1, 0.85), (2, 0.1))
+    for fusion in Fusion:
+        assert fuse(keyword, vector, attainable=12.0, fusion=fusion)[0].source_id == IDS[1]
+
+
+def test_the_score_is_the_share_of_what_bm25_could_reach_and_the_cosine() -> None:
+    fused = fuse(hits((0, 5.0)), hits((0, 0.8), (1, -0.2)), attainable=20.0)
+    assert [candidate.score for candidate in fused] == pytest.approx([0.6 * 5 / 20 + 0.4 * 0.8, 0.0])
+    assert (fused[0].keyword_rank, fused[0].keyword_score, fused[0].vector_rank) == (1, 5.0, 1)
+    assert (fused[1].keyword_rank, fused[1].keyword_score, fused[1].vector_score) == (None, None, -0.2)
 
 
 def test_without_vectors_the_keyword_order_stands() -> None:
-    keyword = [(IDS[0], 10.0), (IDS[1], 9.0), (IDS[2], 1.0)]
-    assert [candidate.chunk_id for candidate in fuse(keyword, None, k=3)] == IDS[:3]
-    assert fuse(keyword, None, k=1)[0].vector_rank is None
+    keyword = hits((0, 10.0), (1, 9.0), (2, 1.0))
+    fused = fuse(keyword, None, attainable=20.0)
+    assert [candidate.source_id for candidate in fused] == IDS[:3]
+    assert fused[0].score == pytest.approx(0.5)
+    assert fused[0].vector_rank is None
 
 
 def test_nothing_found_is_nothing() -> None:
-    assert fuse([], [], k=5) == []
+    assert fuse([], [], attainable=1.0) == []
 
 
-@given(LISTS, st.none() | LISTS, st.integers(1, 50))
-def test_fusion_returns_the_best_k_each_once_with_its_ranks(
-    keyword: list[tuple[UUID, float]], vector: list[tuple[UUID, float]] | None, k: int
+@given(lists(0.001, 100), st.none() | lists(-1, 1), st.sampled_from(Fusion))
+def test_fusion_returns_every_chunk_once_best_first_with_its_ranks(
+    keyword: list[Hit], vector: list[Hit] | None, fusion: Fusion
 ) -> None:
-    fused = fuse(keyword, vector, k=k)
-    ids = [candidate.chunk_id for candidate in fused]
-    everything = {chunk for chunk, _ in keyword} | {chunk for chunk, _ in vector or []}
-    assert len(ids) == len(set(ids)) == min(k, len(everything))
+    fused = fuse(keyword, vector, attainable=101.0, fusion=fusion)
+    assert {candidate.source_id for candidate in fused} == {hit.source_id for hit in [*keyword, *(vector or [])]}
+    assert len(fused) == len({candidate.source_id for candidate in fused})
     assert all(0 <= candidate.score <= 1 for candidate in fused)
-    assert [candidate.score for candidate in fused] == sorted((c.score for c in fused), reverse=True)
+    assert fused == sorted(fused, key=lambda candidate: (-candidate.score, candidate.place))
     for candidate in fused:
         if candidate.keyword_rank is not None:
-            assert keyword[candidate.keyword_rank - 1][0] == candidate.chunk_id
+            hit = keyword[candidate.keyword_rank - 1]
+            assert (hit.source_id, hit.score) == (candidate.source_id, candidate.keyword_score)
         if candidate.vector_rank is not None and vector is not None:
-            assert vector[candidate.vector_rank - 1][0] == candidate.chunk_id
+            hit = vector[candidate.vector_rank - 1]
+            assert (hit.source_id, hit.score) == (candidate.source_id, candidate.vector_score)
+
+
+def candidate(source: int, ordinal: int) -> Candidate:
+    return Candidate(IDS[source], ordinal, 0.5, 1, 1.0, None, None)
+
+
+def test_a_chunk_that_repeats_a_better_one_of_its_source_makes_room_for_the_next() -> None:
+    page = frozenset(
+        ["the", "quarterly", "report", "of", "the", "board", "is", "confidential", "and", "may", "not", "be", "copied"]
+    )
+    ranked = [candidate(0, 0), candidate(0, 1), candidate(1, 0), candidate(0, 2), candidate(2, 0)]
+    terms_of = {
+        (IDS[0], 0): page,
+        (IDS[0], 1): page | {"page"},  # the same boilerplate again
+        (IDS[1], 0): page,  # of another document: its own place
+        (IDS[0], 2): frozenset(["revenue", "grew", "by", "a", "tenth"]),
+        # (IDS[2], 0) was removed meanwhile
+    }
+    assert [one.place for one in distinct(ranked, terms_of, 3)] == [(IDS[0], 0), (IDS[1], 0), (IDS[0], 2)]

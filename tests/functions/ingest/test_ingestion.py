@@ -19,7 +19,7 @@ from tests.transport import context
 
 DOCUMENTS = Path(__file__).parent.parent.parent / "data" / "documents"
 TEXT = "The lighthouse of Alexandria stood on the island of Pharos. It was about one hundred metres high."
-CONTENT_TABLES = ("source_texts", "chunks", "chunk_postings", "chunk_vectors")
+CONTENT_TABLES = ("source_texts", "chunks", "lexical_runs", "chunk_vectors")
 
 Deliver = Callable[[], list[dict[str, Any]]]
 

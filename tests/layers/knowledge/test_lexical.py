@@ -278,7 +278,8 @@ def test_readers_are_exact_while_others_write_remove_and_merge(
     writing = [True, True]
 
     def write(number: int) -> int:
-        rng, connection, mine = random.Random(number), connect(workspace_id), []
+        rng, connection = random.Random(number), connect(workspace_id)
+        mine: list[UUID] = []
         for _ in range(rounds):
             with connection.transaction():
                 if mine and rng.random() < 0.4:

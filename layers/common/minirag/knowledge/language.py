@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier  # type: ignore[import-untyped]
 
 # Those with an analysis of their own, and those that would be mistaken for one of them.
-_CANDIDATES: Final = sorted({*STEMMERS.keys() - {"yi"}, "bg", "he", "hr", "ja", "ko", "mk", "sk", "sl", "th", "uk", "vi", "zh"})
+_CANDIDATES: Final = sorted(
+    {*STEMMERS.keys() - {"yi"}, "bg", "he", "hr", "ja", "ko", "mk", "sk", "sl", "th", "uk", "vi", "zh"}
+)
 # Of a text's beginning, enough to be sure and little to read.
 _CHARACTERS: Final = 4000
 _SURE: Final = 0.4

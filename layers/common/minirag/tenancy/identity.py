@@ -25,7 +25,10 @@ _SCOPES_OF_ROLE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """An authenticated caller in one workspace; `scopes` is what both key and role allow."""
+    """An authenticated caller in one workspace.
+
+    `scopes` is what both key and role allow; `languages` are those of the workspace's documents.
+    """
 
     user_id: UUID
     api_key_id: UUID
@@ -39,6 +42,7 @@ class Caller:
     organization_role: str
     billing_status: str
     generation: int
+    languages: tuple[str, ...]
 
     @property
     def tenant(self) -> db.Tenant:
@@ -89,6 +93,7 @@ def identify(key: str, wanted_workspace: UUID | None, *, scope: str) -> Caller:
         organization_role=row["organization_role"],
         billing_status=row["billing_status"],
         generation=row["generation"],
+        languages=tuple(row["languages"]),
     )
     telemetry.bind(workspace_id=str(caller.workspace_id), organization_id=str(caller.organization_id))
     if scope not in caller.scopes:

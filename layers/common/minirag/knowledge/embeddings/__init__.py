@@ -25,6 +25,11 @@ class Embedder(Protocol):
     @property
     def dimension(self) -> int: ...
 
+    @property
+    def languages(self) -> frozenset[str] | None:
+        """The languages the model was trained on, as ISO 639-1; None if it takes any."""
+        ...
+
     def windows(self, passage: str) -> list[str]:
         """The parts of a passage that are embedded one by one, so that none of it is cut off unseen."""
         ...

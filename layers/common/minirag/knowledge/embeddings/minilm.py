@@ -46,6 +46,7 @@ class MiniLM:
 
     model = MODEL
     dimension = _DIMENSION
+    languages = frozenset({"en"})
 
     def __init__(self, model_path: Path, tokenizer_path: Path, *, threads: int | None = None) -> None:
         """`threads`: texts embedded at the same time; by default one for each processor, four at most."""

@@ -3,7 +3,7 @@
 Documents and questions must go through the same analyzer: its VERSION is stored with what it made.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final
@@ -43,25 +43,31 @@ _MAX_TERM: Final = 64
 
 
 def terms(text: str, language: str | None = None) -> list[str]:
-    """The terms of a text in a `language` (ISO 639-1), in order, repeats kept.
+    """The terms of a text in a `language` (ISO 639-1) that are searched, in order, repeats kept.
 
     Longer words are cut at 64 characters. A word in capitals is no stop word among others that are not: WHO, IT, US.
     """
-    code = language or DEFAULT
+    return list(_analyzed(text, language or DEFAULT, stop=True))
+
+
+def words(text: str, language: str | None = None) -> list[str]:
+    """As `terms`, with the stop words: for comparing sentences, where they count."""
+    return list(_analyzed(text, language or DEFAULT, stop=False))
+
+
+def _analyzed(text: str, language: str, *, stop: bool) -> Iterator[str]:
     text = normalize("NFKC", text)
     shouted = text.isupper()
-    found: list[str] = []
     for match in _WORD.finditer(text):
         word = match.group()
         if match.lastgroup == "unspaced":
-            found.extend(word[i : i + 2] for i in range(max(1, len(word) - 1)))
+            yield from (word[i : i + 2] for i in range(max(1, len(word) - 1)))
             continue
         if match.lastgroup == "initials":
             word = word.replace(".", "")
         stressed = len(word) > 1 and not shouted and word.isupper()
-        if term := _term(word, code, stressed):
-            found.append(term)
-    return found
+        if term := _term(word, language, stop and not stressed):
+            yield term
 
 
 def query_terms(question: str, languages: Sequence[str]) -> list[str]:
@@ -82,9 +88,9 @@ def query_terms(question: str, languages: Sequence[str]) -> list[str]:
 
 
 @lru_cache(maxsize=65536)
-def _term(word: str, language: str, stressed: bool) -> str | None:
+def _term(word: str, language: str, stop: bool) -> str | None:
     folded = word.casefold().replace("’", "'")[:_MAX_TERM]
-    if folded in _stop_words(language) and not stressed:
+    if stop and folded in _stop_words(language):
         return None
     stemmer = _stemmer(language)
     return folded if stemmer is None else str(stemmer.stemWord(folded)) or folded

@@ -22,7 +22,8 @@ class Passage:
 class Prompt:
     """What a provider answers from: ready texts for a model, their parts for the extractive answerer.
 
-    `term_weights` maps the question's analyzed terms to their inverse document frequency.
+    `term_weights` maps the question's analyzed terms to their inverse document frequency; `language` is the
+    question's, None if it is not known.
     """
 
     system: str
@@ -31,6 +32,7 @@ class Prompt:
     passages: tuple[Passage, ...]
     term_weights: Mapping[str, float]
     version: str
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

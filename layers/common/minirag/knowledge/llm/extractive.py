@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from minirag.knowledge.lexical.analyzer import subject, terms
+from minirag.knowledge.lexical.analyzer import subject, words
 from minirag.knowledge.llm import Completion, Passage, Prompt
 from minirag.knowledge.sentences import sentences
 
@@ -62,13 +62,13 @@ class Extractive:
         A quotation is a stretch of its passage with runs of white space written as one space, and without numbers
         in brackets.
         """
-        asked = terms(prompt.question)
+        asked = words(prompt.question, prompt.language)
         weights = _weights(asked, prompt.term_weights)
         top = max((passage.score for passage in prompt.passages), default=0.0)
         found = [
             sentence
             for passage in prompt.passages
-            for sentence in _judge(passage, asked, weights, passage.score / top if top > 0 else 0.0)
+            for sentence in _judge(passage, prompt.language, asked, weights, passage.score / top if top > 0 else 0.0)
         ]
         found.sort(key=lambda sentence: (-sentence.worth, not sentence.whole))
         text = "\n".join(f"{sentence.text} [{sentence.marker}]" for sentence in _choose(found, weights))
@@ -83,14 +83,16 @@ def _weights(asked: list[str], idf: Mapping[str, float]) -> dict[str, float]:
     return {term: weight / total if total else 1 / len(about) for term, weight in weights.items()}
 
 
-def _judge(passage: Passage, asked: list[str], weights: Mapping[str, float], score: float) -> Iterator[_Sentence]:
+def _judge(
+    passage: Passage, language: str | None, asked: list[str], weights: Mapping[str, float], score: float
+) -> Iterator[_Sentence]:
     """The sentences of one passage with what each is worth."""
     pairs = {pair: weights.get(pair[0], 0.0) + weights.get(pair[1], 0.0) for pair in pairwise(asked)}
     paired = sum(pairs.values()) or 1.0
     before: frozenset[str] = frozenset()
     titled = False
     for text, item in _texts(passage.content):
-        said = terms(text)
+        said = words(text, language)
         here = frozenset(said)
         row = text[0] == "|" or 2 * sum(map(str.isalpha, text)) < len(text)
         whole = not row and _whole(text, len(said), item=item)

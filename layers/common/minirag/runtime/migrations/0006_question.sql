@@ -9,24 +9,22 @@ SET LOCAL ROLE minirag_auth;
 DROP FUNCTION find_caller_by_api_key(bytea, uuid);
 RESET ROLE;
 
--- As before, and with languages, embedding_model and vectors_indexed.
+-- As before, and with the languages.
 CREATE FUNCTION find_caller_by_api_key(wanted_hash bytea, wanted_workspace uuid)
 RETURNS TABLE (
     api_key_id uuid, key_workspace_id uuid, key_expires_at timestamptz, user_id uuid, platform_admin boolean, scopes text[],
     workspace_id uuid, workspace_role text, organization_id uuid, organization_role text,
-    billing_status text, generation bigint, languages text[], embedding_model text, vectors_indexed boolean
+    billing_status text, generation bigint, languages text[]
 )
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp
 AS $$
     SELECT k.id, k.workspace_id, k.expires_at, u.id, u.role = 'admin', k.scopes,
-           w.id, w.workspace_role, w.organization_id, w.organization_role, w.billing_status, w.generation,
-           w.languages, w.embedding_model, w.vectors_indexed
+           w.id, w.workspace_role, w.organization_id, w.organization_role, w.billing_status, w.generation, w.languages
     FROM api_keys k
     JOIN users u ON u.id = k.user_id AND u.status = 'active'
     LEFT JOIN LATERAL (
-        SELECT ws.id, ws.organization_id, ws.generation, ws.languages, ws.embedding_model, ws.vectors_indexed,
-               o.billing_status, uo.role AS organization_role,
+        SELECT ws.id, ws.organization_id, ws.generation, ws.languages, o.billing_status, uo.role AS organization_role,
                CASE WHEN uo.role IN ('owner', 'admin') THEN 'admin' ELSE m.role END AS workspace_role
         FROM workspaces ws
         JOIN organizations o ON o.id = ws.organization_id

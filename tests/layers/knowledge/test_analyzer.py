@@ -1,0 +1,67 @@
+"""Text to terms."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minirag.knowledge import language
+from minirag.knowledge.lexical.analyzer import STEMMERS, query_terms, terms, words
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The runners were running", ["runner", "run"]),
+        ("Pumps, PUMPS and pump", ["pump"] * 3),
+        ("part AB-1234 of snake_case", ["part", "ab", "1234", "snake", "case"]),
+        ("C++, F# and don't", ["c++", "f#", "don't"]),
+        ("ｆｕｌｌ ﬁsh Ⅳ", ["full", "fish", "iv"]),
+        ("guidelines of the WHO on IT", ["guidelin", "who", "it"]),
+        ("in the U.S. and the US", ["us", "us"]),
+        ("THE WHO", []),
+        ("who is it", []),
+        ("The plum rain 梅雨 falls", ["plum", "rain", "梅雨", "fall"]),
+        ("東京都民", ["東京", "京都", "都民"]),
+        ("雨", ["雨"]),
+        ("한국어", ["한국", "국어"]),
+        ("हिन्दी में", ["हिन्दी", "में"]),
+        ("", []),
+        ("\0 😀 \ud800 \n\t", []),
+    ],
+)
+def test_text_becomes_the_terms_a_reader_would_look_for(text: str, expected: list[str]) -> None:
+    assert terms(text) == expected
+
+
+def test_all_words_count_where_sentences_are_compared() -> None:
+    assert words("The runners of the WHO") == ["the", "runner", "of", "the", "who"]
+
+
+def test_each_language_has_its_own_endings_and_stop_words() -> None:
+    assert terms("Los puertos y las casas", "es") == ["puert", "cas"]
+    assert terms("Die Häuser und das Haus", "de") == ["haus", "haus"]
+    assert terms("houses", "zh") == ["houses"]
+
+
+def test_a_question_is_analyzed_in_every_language_and_shared_terms_count_once() -> None:
+    assert query_terms("banks banks", ["en"]) == ["bank", "bank"]
+    assert Counter(query_terms("panthers 2015", ["en", "es"])) == {"panther": 1, "2015": 1, "panthers": 1}
+    assert query_terms("houses", []) == ["hous"]
+
+
+@given(st.text(), st.sampled_from([None, *STEMMERS, "zh", "xx"]))
+def test_any_text_in_any_language_gives_bounded_terms_that_can_be_stored(text: str, code: str | None) -> None:
+    for term in terms(text, code):
+        assert 0 < len(term) <= 64 + 2
+        assert not {"\n", "\t", "\0"} & set(term)
+        term.encode()
+
+
+def test_the_language_of_a_document_is_told_or_said_not_to_be_known() -> None:
+    assert language.detect("The pump must be serviced once a year by trained staff, who keep a record.") == "en"
+    assert language.detect("La bomba debe revisarse una vez al año por personal formado que lleve un registro.") == "es"
+    assert language.detect("梅雨は日本の六月から七月にかけての雨の多い季節である。") == "ja"
+    assert language.detect("12345 67") is None
+    assert language.detect("") is None
