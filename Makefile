@@ -61,6 +61,10 @@ demo: $(VENV)/.run .build/.ranks ## Run, ask one question about the samples, pri
 test: $(VENV)/.test .build/.ranks ## Run all tests
 	@$(PY) -m pytest $(ARGS)
 
+.PHONY: campaign
+campaign: $(VENV)/.test .build/.ranks ## Run the tests with full counts instead of samples; takes long
+	@$(PY) -m pytest --campaign -s --timeout=3600 $(ARGS)
+
 .PHONY: lint
 lint: $(VENV)/.test ## Check style and types
 	@$(VENV)/bin/ruff check .

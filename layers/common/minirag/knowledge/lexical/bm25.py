@@ -54,23 +54,23 @@ class Collection:
 class Scored:
     """The score of every chunk: 0 where it has none of the terms, was removed, or may not be found."""
 
-    scores: NDArray[np.float32]
+    scores: NDArray[np.float64]
     statistics: Statistics
 
     def best(self, k: int) -> NDArray[np.int64]:
         """The numbers of the `k` chunks of the highest scores above 0, best first, ties by number."""
-        floor = np.float32(0)
+        floor = 0.0
         blocks = len(self.scores) // _BLOCK
         if blocks >= k:
             # At least k chunks reach the k-th of the blocks' maxima, and few others do.
             maxima = self.scores[: blocks * _BLOCK].reshape(blocks, _BLOCK).max(axis=1)
-            floor = np.partition(maxima, blocks - k)[blocks - k]
+            floor = float(np.partition(maxima, blocks - k)[blocks - k])
         over = np.flatnonzero(self.scores >= floor if floor > 0 else self.scores)
         return over[np.lexsort((over, -self.scores[over]))][:k]
 
     def rank(self, score: float) -> int:
         """Where a chunk of this score stands, from 1: one more than there are better ones."""
-        return 1 + int(np.count_nonzero(self.scores > np.float32(score)))
+        return 1 + int(np.count_nonzero(self.scores > score))
 
 
 def score(chunks: Collection, asked: Mapping[str, int]) -> Scored:
@@ -79,8 +79,9 @@ def score(chunks: Collection, asked: Mapping[str, int]) -> Scored:
     removed = total < len(chunks.live)
     lengths = chunks.lengths[chunks.live] if removed else chunks.lengths
     average = float(lengths.mean(dtype=np.float64)) if total else 0.0
-    norms = np.float32(K1) * (np.float32(1 - B) + np.float32(B / (average or 1.0)) * chunks.lengths)
-    scores = np.zeros(len(chunks.lengths), dtype=np.float32)
+    # In 64 bits: sums over a question of fifty terms lose the fifth decimal in 32.
+    norms = K1 * (1 - B) + K1 * B / (average or 1.0) * chunks.lengths.astype(np.float64)
+    scores = np.zeros(len(chunks.lengths), dtype=np.float64)
     frequencies = dict.fromkeys(asked, 0)
     statistics = Statistics(total, average, frequencies)
     for term, times in asked.items():
@@ -91,8 +92,7 @@ def score(chunks: Collection, asked: Mapping[str, int]) -> Scored:
             live = chunks.live[numbers]
             numbers, tf = numbers[live], tf[live]
         frequencies[term] = len(numbers)
-        weight = np.float32(statistics.idf(term) * times)
-        scores[numbers] += weight * (tf / (tf + norms[numbers]))
+        scores[numbers] += statistics.idf(term) * times * (tf / (tf + norms[numbers]))
     if chunks.allowed is not None:
         scores[~chunks.allowed] = 0
     return Scored(scores, statistics)
