@@ -1,0 +1,148 @@
+"""What retrieval finds, by words, title and meaning, in any language."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import httpx
+import psycopg
+import pytest
+
+from functions.ingest import maintain
+from tests.tenants import TestTenant
+
+TEXTS = {
+    "Maintenance manual AB-1234": "The pump must be serviced once a year by trained staff, who keep a record of it.",
+    "Notas sobre la lluvia": "La estación de las lluvias dura de junio a julio y los ríos crecen con mucha fuerza.",
+    "梅雨について": "梅雨は日本の六月から七月にかけての雨の多い季節である。河川の水位が上がる。",
+}
+
+
+@pytest.fixture
+def texts(api: httpx.Client, tenant: TestTenant, deliver: Callable[[], Any]) -> None:
+    """A workspace of three languages."""
+    for title, text in TEXTS.items():
+        api.post("/api/v1/ingest/text", headers=tenant.headers, json={"title": title, "text": text})
+    deliver()
+
+
+def search(api: httpx.Client, tenant: TestTenant, query: str, **more: Any) -> list[dict[str, Any]]:
+    response = api.post("/api/v1/search", headers=tenant.headers, json={"query": query, **more})
+    assert response.status_code == 200, response.text
+    chunks: list[dict[str, Any]] = response.json()["chunks"]
+    return chunks
+
+
+@pytest.mark.usefixtures("texts")
+def test_a_document_is_found_by_the_words_of_its_title_and_text_in_its_own_language(
+    api: httpx.Client, tenant: TestTenant
+) -> None:
+    for query, title in {
+        "AB-1234": "Maintenance manual AB-1234",  # in the title alone
+        "servicing of pumps": "Maintenance manual AB-1234",  # in other forms of the words
+        "¿Cuánto duran las lluvias?": "Notas sobre la lluvia",
+        "雨の多い季節はいつですか": "梅雨について",
+    }.items():
+        found = search(api, tenant, query)
+        assert found[0]["source"]["name"] == title
+        assert found[0]["ranks"]["keyword"] == 1
+
+
+@pytest.mark.usefixtures("texts")
+def test_the_language_of_a_document_is_told_and_can_be_asked_for(api: httpx.Client, tenant: TestTenant) -> None:
+    listed = api.get("/api/v1/sources", headers=tenant.headers).json()["items"]
+    assert {one["name"]: one["language"] for one in listed} == dict(zip(TEXTS, ["en", "es", "ja"], strict=True))
+    found = search(api, tenant, "the pump and the rain", filters={"language": "es"})
+    assert {one["source"]["name"] for one in found} <= {"Notas sobre la lluvia"}
+
+
+HOSTILE = [
+    "the of and who is it",
+    "word " * 399,
+    "\0",
+    "pump\0pump",
+    "😀",
+    "'; DROP TABLE chunks; --",
+    '{[(\\"*?&|!<->:',
+    "مضخة",
+    "насос",
+    "ปั๊มน้ำ",
+    "펌프",
+    "पंप",
+    "a" * 2000,
+    "雨" * 2000,
+    "\u200d\u202e\ufeff",
+]
+
+
+@pytest.mark.usefixtures("texts")
+def test_any_question_in_any_script_is_answered_with_a_list(api: httpx.Client, tenant: TestTenant) -> None:
+    for query in HOSTILE:
+        assert isinstance(search(api, tenant, query), list), query
+
+
+@pytest.mark.usefixtures("texts")
+def test_the_same_question_finds_the_same_whether_it_was_embedded_before_or_not(
+    api: httpx.Client, tenant: TestTenant
+) -> None:
+    first, again = (search(api, tenant, "Who services the pump, and how often?") for _ in range(2))
+    assert first == again
+    assert first[0]["ranks"] == {"keyword": 1, "vector": 1}
+
+
+def test_what_an_older_analyzer_indexed_is_indexed_anew(
+    api: httpx.Client,
+    tenant: TestTenant,
+    texts: None,  # noqa: ARG001
+    superuser: psycopg.Connection[Any],
+) -> None:
+    owned = (tenant.workspace_id,)
+    # As after an update of the analyzer, and as after an update from a version that had no segments.
+    superuser.execute("UPDATE lexical_segments SET analyzer = 1 WHERE workspace_id = %s", owned)
+    row = superuser.execute("SELECT source_id FROM lexical_runs WHERE workspace_id = %s LIMIT 1", owned).fetchone()
+    assert row is not None
+    superuser.execute(
+        "DELETE FROM lexical_runs WHERE workspace_id = %s AND source_id = %s", (*owned, UUID(str(row[0])))
+    )
+    maintain.maintain(tenant.workspace_id, remaining_seconds=lambda: 300.0)
+    versions = superuser.execute(
+        "SELECT DISTINCT s.analyzer FROM lexical_runs r JOIN lexical_segments s ON s.id = r.segment_id"
+        " WHERE r.workspace_id = %s",
+        owned,
+    ).fetchall()
+    assert versions == [(2,)]
+    for query, title in (("AB-1234", "Maintenance manual AB-1234"), ("lluvias", "Notas sobre la lluvia")):
+        assert search(api, tenant, query)[0]["source"]["name"] == title
+
+
+def test_segments_are_merged_as_documents_come_in(
+    api: httpx.Client, tenant: TestTenant, deliver: Callable[[], Any], superuser: psycopg.Connection[Any]
+) -> None:
+    for number in range(12):
+        body = {"title": f"Note {number}", "text": f"The valve number {number} was closed."}
+        api.post("/api/v1/ingest/text", headers=tenant.headers, json=body)
+    deliver()
+    row = superuser.execute(
+        "SELECT count(*), sum(chunks) FROM lexical_segments WHERE workspace_id = %s", (tenant.workspace_id,)
+    ).fetchone()
+    assert row == (3, 12)
+    assert len(search(api, tenant, "valve", k=50)) == 12
+
+
+def test_a_large_merge_is_left_to_a_message_and_done_by_the_worker(
+    api: httpx.Client,
+    tenant: TestTenant,
+    deliver: Callable[[], Any],
+    superuser: psycopg.Connection[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(maintain, "_SMALL", 5)
+    for number in range(10):
+        body = {"title": f"Note {number}", "text": f"The valve number {number} was closed."}
+        api.post("/api/v1/ingest/text", headers=tenant.headers, json=body)
+    deliver()
+    deliver()
+    row = superuser.execute(
+        "SELECT count(*), sum(chunks) FROM lexical_segments WHERE workspace_id = %s", (tenant.workspace_id,)
+    ).fetchone()
+    assert row == (1, 10)
