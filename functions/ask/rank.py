@@ -13,7 +13,7 @@ CANDIDATES: Final = 100
 
 # Cormack et al. (2009) took 60; lists of 100 were fused better by a smaller constant.
 _RANK_CONSTANT: Final = 10
-# Chunks of one source that share so much of the shorter one's terms are one passage seen twice.
+# A chunk of whose words a better one of its source holds so many says nothing new.
 _SAME: Final = 0.9
 
 Place = tuple[UUID, int]
@@ -97,16 +97,17 @@ def _reciprocal(ranked: Mapping[Place, tuple[int, float]]) -> dict[Place, float]
     return {place: (_RANK_CONSTANT + 1) / (_RANK_CONSTANT + rank) for place, (rank, _) in ranked.items()}
 
 
-def distinct(candidates: Sequence[Candidate], terms_of: Mapping[Place, frozenset[str]], k: int) -> list[Candidate]:
+def distinct(candidates: Sequence[Candidate], words_of: Mapping[Place, frozenset[str]], k: int) -> list[Candidate]:
     """The `k` first candidates, without those that repeat a better one of the same source.
 
-    `terms_of`: the terms of the chunks; candidates that are not in it are left out. A chunk repeats another if it
-    shares nine tenths of the terms of the shorter of both, as overlapping windows and boilerplate do.
+    `words_of`: the words of the chunks; candidates that are not in it are left out. A chunk repeats a better one that
+    holds nine tenths of its words, as overlapping windows and boilerplate do; the chunk of a heading does not stand for
+    the section that repeats it.
     """
     kept: list[Candidate] = []
     for candidate in candidates:
-        if candidate.place in terms_of and not any(
-            other.source_id == candidate.source_id and _repeats(terms_of[candidate.place], terms_of[other.place])
+        if candidate.place in words_of and not any(
+            other.source_id == candidate.source_id and _repeats(words_of[candidate.place], words_of[other.place])
             for other in kept
         ):
             kept.append(candidate)
@@ -115,6 +116,5 @@ def distinct(candidates: Sequence[Candidate], terms_of: Mapping[Place, frozenset
     return kept
 
 
-def _repeats(one: frozenset[str], other: frozenset[str]) -> bool:
-    shorter = min(len(one), len(other))
-    return len(one & other) >= _SAME * shorter if shorter else one == other
+def _repeats(candidate: frozenset[str], better: frozenset[str]) -> bool:
+    return len(candidate & better) >= _SAME * len(candidate)

@@ -20,7 +20,7 @@ from minirag.knowledge import chunks, jobs, language, sources, texts, vectors
 from minirag.knowledge.embeddings import Embedder
 from minirag.knowledge.embeddings.choose import embedder as choose_embedder
 from minirag.knowledge.lexical import index as lexical
-from minirag.knowledge.lexical.analyzer import terms
+from minirag.knowledge.lexical.analyzer import analysis_of, terms
 from minirag.runtime import blobs, db, settings, telemetry
 from minirag.runtime.errors import Conflict, OutOfTime
 from minirag.tenancy import quotas, workspaces
@@ -123,7 +123,7 @@ def index(workspace_id: UUID, job_id: UUID, *, remaining_seconds: Callable[[], f
         jobs.finish(tx, workspace_id, job_id, chunks_added=len(split), timings=stages.timings)
         # Last, because other transactions wait for these two rows.
         quotas.add_chunks(tx, workspace_id, len(split) - removed)
-        workspaces.next_generation(tx, workspace_id, language=spoken)
+        workspaces.next_generation(tx, workspace_id, language=analysis_of(spoken))
     telemetry.event("ingest.completed", chunks=len(split), windows=len(embedded), **stages.timings)
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from minirag.knowledge import chunks, language, sources
 from minirag.knowledge.lexical import index as lexical
 from minirag.knowledge.lexical import merge
-from minirag.knowledge.lexical.analyzer import terms
+from minirag.knowledge.lexical.analyzer import analysis_of, terms
 from minirag.runtime import db, queue, settings, telemetry
 from minirag.tenancy import workspaces
 
@@ -71,7 +71,7 @@ def _reindex_next(workspace_id: UUID) -> bool:
             title = terms(title_of(source.name, source.uri), spoken)
             lexical.remove(tx, workspace_id, source_id)
             lexical.insert(tx, workspace_id, source_id, [title + terms(content, spoken) for content in contents])
-            workspaces.next_generation(tx, workspace_id, language=spoken)
+            workspaces.next_generation(tx, workspace_id, language=analysis_of(spoken))
     telemetry.event("index.reindexed", source_id=str(source_id), chunks=len(contents))
     return True
 

@@ -74,11 +74,18 @@ def test_a_chunk_that_repeats_a_better_one_of_its_source_makes_room_for_the_next
         ["the", "quarterly", "report", "of", "the", "board", "is", "confidential", "and", "may", "not", "be", "copied"]
     )
     ranked = [candidate(0, 0), candidate(0, 1), candidate(1, 0), candidate(0, 2), candidate(2, 0)]
-    terms_of = {
+    words_of = {
         (IDS[0], 0): page,
         (IDS[0], 1): page | {"page"},  # the same boilerplate again
         (IDS[1], 0): page,  # of another document: its own place
         (IDS[0], 2): frozenset(["revenue", "grew", "by", "a", "tenth"]),
         # (IDS[2], 0) was removed meanwhile
     }
-    assert [one.place for one in distinct(ranked, terms_of, 3)] == [(IDS[0], 0), (IDS[1], 0), (IDS[0], 2)]
+    assert [one.place for one in distinct(ranked, words_of, 3)] == [(IDS[0], 0), (IDS[1], 0), (IDS[0], 2)]
+
+
+def test_a_heading_that_ranks_first_does_not_hide_the_section_that_repeats_it() -> None:
+    heading = frozenset(["warranty", "terms"])
+    words_of = {(IDS[0], 0): heading, (IDS[0], 1): heading | {"two", "years", "from", "delivery"}}
+    assert len(distinct([candidate(0, 0), candidate(0, 1)], words_of, 8)) == 2
+    assert len(distinct([candidate(0, 1), candidate(0, 0)], words_of, 8)) == 1

@@ -75,6 +75,30 @@ HOSTILE = [
 ]
 
 
+def test_a_document_whose_language_cannot_be_told_is_found_beside_others(
+    api: httpx.Client,
+    tenant: TestTenant,
+    texts: None,  # noqa: ARG001
+    deliver: Callable[[], Any],
+    superuser: psycopg.Connection[Any],
+) -> None:
+    superuser.execute("UPDATE workspaces SET languages = '{es}' WHERE id = %s", (tenant.workspace_id,))
+    body = {"title": "Readings", "text": "gauges 4711 4712"}
+    api.post("/api/v1/ingest/text", headers=tenant.headers, json=body)
+    deliver()
+    found = search(api, tenant, "gauges")
+    assert (found[0]["source"]["name"], found[0]["ranks"]["keyword"]) == ("Readings", 1)
+
+
+def test_a_document_of_a_regional_language_is_searched_by_meaning_too(
+    api: httpx.Client, tenant: TestTenant, deliver: Callable[[], Any]
+) -> None:
+    body = {"title": "Note", "text": "The lorry was parked behind the warehouse.", "language": "en-GB"}
+    api.post("/api/v1/ingest/text", headers=tenant.headers, json=body)
+    deliver()
+    assert search(api, tenant, "the warehouses")[0]["ranks"] == {"keyword": 1, "vector": 1}
+
+
 @pytest.mark.usefixtures("texts")
 def test_any_question_in_any_script_is_answered_with_a_list(api: httpx.Client, tenant: TestTenant) -> None:
     for query in HOSTILE:

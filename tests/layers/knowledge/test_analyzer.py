@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minirag.knowledge import language
-from minirag.knowledge.lexical.analyzer import STEMMERS, query_terms, terms, words
+from minirag.knowledge.lexical.analyzer import STEMMERS, analysis_of, query_terms, terms, words
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,11 @@ def test_each_language_has_its_own_endings_and_stop_words() -> None:
     assert terms("Los puertos y las casas", "es") == ["puert", "cas"]
     assert terms("Die Häuser und das Haus", "de") == ["haus", "haus"]
     assert terms("houses", "zh") == ["houses"]
+
+
+def test_a_language_tag_is_analyzed_as_its_language() -> None:
+    assert terms("houses", "en-GB") == terms("houses", "EN") == terms("houses") == ["hous"]
+    assert [analysis_of(tag) for tag in (None, "de-AT", "zh-Hant", "nonsense")] == ["en", "de", "und", "und"]
 
 
 def test_a_question_is_analyzed_in_every_language_and_shared_terms_count_once() -> None:

@@ -27,7 +27,8 @@ _SCOPES_OF_ROLE: Final = {
 class Caller:
     """An authenticated caller in one workspace.
 
-    `scopes` is what both key and role allow; `languages` are those of the workspace's documents.
+    `scopes` is what both key and role allow; `languages` are those that the workspace's documents
+    were analyzed in.
     """
 
     user_id: UUID

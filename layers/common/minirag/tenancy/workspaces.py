@@ -53,7 +53,7 @@ def organization_of(tx: Connection, workspace_id: UUID) -> UUID | None:
 
 
 def next_generation(tx: Connection, workspace_id: UUID, *, language: str | None = None) -> None:
-    """Say that what a question finds may have changed, and in which language a document came.
+    """Say that what a question finds may have changed, and how a document was analyzed (see analyzer.analysis_of).
 
     Last in its transaction: it locks the workspace's row.
     """

@@ -17,7 +17,10 @@ VERSION: Final = 2
 # Of a text whose language is not known.
 DEFAULT: Final = "en"
 
-# Snowball's stemmers by ISO 639-1. Other languages are neither stemmed nor rid of stop words.
+# Languages without a stemmer here: their words are neither stemmed nor left out. ISO 639-2's code for "undetermined".
+UNSTEMMED: Final = "und"
+
+# Snowball's stemmers by ISO 639-1.
 # fmt: off
 STEMMERS: Final = {
     "ar": "arabic", "ca": "catalan", "cs": "czech", "da": "danish", "de": "german", "el": "greek", "en": "english",
@@ -42,17 +45,23 @@ _WORD: Final = regex.compile(
 _MAX_TERM: Final = 64
 
 
+def analysis_of(language: str | None) -> str:
+    """The analysis for a language tag like en-GB (BCP 47): a key of STEMMERS, or UNSTEMMED; DEFAULT for None."""
+    code = (language or DEFAULT).partition("-")[0].lower()
+    return code if code in STEMMERS else UNSTEMMED
+
+
 def terms(text: str, language: str | None = None) -> list[str]:
-    """The terms of a text in a `language` (ISO 639-1) that are searched, in order, repeats kept.
+    """The terms of a text in a `language` (BCP 47) that are searched, in order, repeats kept.
 
     Longer words are cut at 64 characters. A word in capitals is no stop word among others that are not: WHO, IT, US.
     """
-    return list(_analyzed(text, language or DEFAULT, stop=True))
+    return list(_analyzed(text, analysis_of(language), stop=True))
 
 
 def words(text: str, language: str | None = None) -> list[str]:
     """As `terms`, with the stop words: for comparing sentences, where they count."""
-    return list(_analyzed(text, language or DEFAULT, stop=False))
+    return list(_analyzed(text, analysis_of(language), stop=False))
 
 
 def _analyzed(text: str, language: str, *, stop: bool) -> Iterator[str]:
@@ -104,7 +113,7 @@ def _stemmer(language: str) -> "Stemmer.Stemmer | None":
 @cache
 def _stop_words(language: str) -> frozenset[str]:
     path = Path(__file__).parent / "stopwords" / f"{language}.txt"
-    return frozenset(path.read_text("utf-8").split()) if language in STEMMERS and path.is_file() else frozenset()
+    return frozenset(path.read_text("utf-8").split()) if path.is_file() else frozenset()
 
 
 # Words of a question that say nothing about its subject, as the analyzer writes them, beyond the stop words.

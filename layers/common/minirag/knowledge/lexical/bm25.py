@@ -68,10 +68,6 @@ class Scored:
         over = np.flatnonzero(self.scores >= floor if floor > 0 else self.scores)
         return over[np.lexsort((over, -self.scores[over]))][:k]
 
-    def rank(self, score: float) -> int:
-        """Where a chunk of this score stands, from 1: one more than there are better ones."""
-        return 1 + int(np.count_nonzero(self.scores > score))
-
 
 def score(chunks: Collection, asked: Mapping[str, int]) -> Scored:
     """Score all chunks for terms and how often each is `asked`."""

@@ -91,10 +91,6 @@ CROSS JOIN LATERAL (
 ) r
 """
 
-_RUNS: Final = """
-SELECT segment_id, start, size, first_ordinal FROM lexical_runs WHERE workspace_id = %s AND source_id = %s
-"""
-
 # What an entry takes beside its bytes.
 _ENTRY_BYTES: Final = 150
 
@@ -117,15 +113,6 @@ class Found:
 
     hits: Sequence[Hit]
     statistics: Statistics
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where the best chunk of a source stands among all chunks found; rank from 1."""
-
-    ordinal: int
-    score: float
-    rank: int
 
 
 class Request:
@@ -161,7 +148,7 @@ class Request:
 
     def found(self, k: int) -> Found:
         """The `k` best chunks, best first; ties by place."""
-        scored, bases = self.scored()
+        scored, bases = self._scored()
         best = scored.best(k)
         if not len(best):
             return Found((), scored.statistics)
@@ -178,7 +165,7 @@ class Request:
         hits = [Hit(source_id, ordinal, scores[number - 1]) for number, source_id, ordinal in places]
         return Found(sorted(hits, key=lambda hit: (-hit.score, hit.source_id, hit.ordinal)), scored.statistics)
 
-    def scored(self) -> tuple[Scored, Mapping[int, int]]:
+    def _scored(self) -> tuple[Scored, Mapping[int, int]]:
         """The scores of all chunks of the workspace, segment after segment, and where each segment begins."""
         lengths = self._read_lengths()
         sizes = [len(one) for one in lengths.values()]
@@ -225,20 +212,6 @@ class Request:
 def search(tx: Connection, workspace_id: UUID, terms: Sequence[str], *, k: int, filters: Filters) -> Found:
     """The `k` best chunks for a question's `terms`, best first; ties by place."""
     return Request(tx, workspace_id, terms, filters).found(k)
-
-
-def standing(
-    tx: Connection, workspace_id: UUID, terms: Sequence[str], source_id: UUID, *, filters: Filters
-) -> Standing | None:
-    """Where the best chunk of a source stands for `terms`; None if no chunk of it has any of them, or may be found."""
-    scored, bases = Request(tx, workspace_id, terms, filters).scored()
-    best: Standing | None = None
-    for segment_id, start, size, first_ordinal in tx.execute(_RUNS, (workspace_id, source_id)).fetchall():
-        scores = scored.scores[bases[segment_id] + start :][:size]
-        at = int(np.argmax(scores))
-        if scores[at] > (best.score if best else 0):
-            best = Standing(first_ordinal + at, float(scores[at]), scored.rank(float(scores[at])))
-    return best
 
 
 def _joined(lists: Mapping[int, bytes], bases: Mapping[int, int]) -> bm25.Postings:
