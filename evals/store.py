@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from functions.ingest.remove import clear_content
 from local.postgres import Postgres, temporary
-from minirag.knowledge import chunks, sources, vectors
+from minirag.knowledge import chunks, sources
 from minirag.knowledge.jobs import Content
 from minirag.knowledge.lexical import index as lexical
 from minirag.knowledge.lexical import merge
 from minirag.knowledge.lexical.analyzer import analysis_of, terms
+from minirag.knowledge.vectors import store as vectors
 from minirag.runtime import db, settings
 from minirag.runtime.migrate import migrate
 from minirag.tenancy import quotas, workspaces
@@ -48,7 +49,7 @@ class Workspace:
         return identify(self.tenant.key, None, scope="read")
 
     def add(self, document: Document, *, model: str | None = None, analyzed: Sequence[list[str]] | None = None) -> UUID:
-        """Store a document in one transaction; `analyzed` are its passages' terms, where the caller has them already."""
+        """Store a document in one transaction; `analyzed` are its passages' terms, if they are there already."""
         source_id = uuid4()
         if analyzed is None:
             title = terms(document.title, document.language)
@@ -73,7 +74,7 @@ class Workspace:
                 )
                 at = end
             chunks.insert(tx, self.id, source_id, rows)
-            lexical.insert(tx, self.id, source_id, analyzed)
+            placed = lexical.insert(tx, self.id, source_id, analyzed)
             if model is not None:
                 embedded = [
                     (ordinal, number, vector)
@@ -81,6 +82,7 @@ class Workspace:
                     for number, vector in enumerate(windows)
                 ]
                 vectors.insert(tx, self.id, source_id, model, embedded)
+                vectors.sign(tx, self.id, source_id, placed)
             content = Content(document.title, "text:", at, document.language, None)
             sources.ready(
                 tx, self.id, source_id, sequencer="0", content=content, kind="text", pages=None, chunks=len(rows)
@@ -100,7 +102,7 @@ class Workspace:
         while True:
             with db.transaction(db.Tenant(workspace_id=self.id)) as tx:
                 wanted = merge.due(tx, self.id)
-                if wanted is None or wanted.chunks > most or not merge.run(tx, self.id, wanted):
+                if wanted is None or wanted.chunks > most or not merge.run(tx, self.id, wanted, carry=vectors.carry):
                     return done
             done += 1
 

@@ -11,14 +11,15 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from functions.ask.rank import CANDIDATES, Candidate, distinct, fuse
-from minirag.knowledge import chunks, vectors
-from minirag.knowledge.chunks import Chunk
+from minirag.knowledge.chunks import Chunk, read
 from minirag.knowledge.embeddings import Embedded, Embedder
 from minirag.knowledge.filters import Filters
 from minirag.knowledge.hits import Hit
 from minirag.knowledge.lexical import search as lexical
+from minirag.knowledge.lexical import view
 from minirag.knowledge.lexical.analyzer import DEFAULT, query_terms, terms
 from minirag.knowledge.lexical.bm25 import Statistics
+from minirag.knowledge.vectors import search as vectors
 from minirag.runtime import db, telemetry
 from minirag.runtime.errors import OutOfTime, Unavailable
 from minirag.tenancy.identity import Caller
@@ -64,17 +65,18 @@ def retrieve(
     with db.transaction(caller.tenant, snapshot=True) as tx:
         by_meaning: Sequence[Hit] | None = None
         with tx.pipeline():
-            keyword = lexical.Request(tx, workspace_id, asked, filters)
+            chunks = view.Request(tx, workspace_id, filters)
+            keyword = lexical.Request(tx, workspace_id, asked, chunks)
             nearest = None
             if embedder is not None and vector is not None:
-                nearest = vectors.Request(tx, workspace_id, embedder.model, vector, k=CANDIDATES, filters=filters)
+                nearest = vectors.Request(tx, workspace_id, embedder.model, vector, chunks)
         by_keyword = keyword.found(CANDIDATES)
         attainable = _attainable(query, languages, by_keyword.statistics)
         language = min(attainable, key=attainable.__getitem__)
         if embedder is not None and not _knows(embedder, language):
             embedder, embedding, nearest = None, None, None
         if nearest is not None:
-            by_meaning = nearest.hits()
+            by_meaning = nearest.hits(CANDIDATES)
         if embedding is None:
             found = _read(tx, workspace_id, by_keyword.hits, by_meaning, attainable[language], k)
 
@@ -91,8 +93,7 @@ def retrieve(
             _embedded[embedder.model, query] = vector
         with db.transaction(caller.tenant, snapshot=True) as tx:
             if embedder is not None and vector is not None:
-                nearest = vectors.Request(tx, workspace_id, embedder.model, vector, k=CANDIDATES, filters=filters)
-                by_meaning = nearest.hits()
+                by_meaning = vectors.search(tx, workspace_id, embedder.model, vector, k=CANDIDATES, filters=filters)
             found = _read(tx, workspace_id, by_keyword.hits, by_meaning, attainable[language], k)
     return Retrieved(
         found=found,
@@ -129,7 +130,7 @@ def _read(
 ) -> list[tuple[Candidate, Chunk]]:
     """Fuse both lists, and read the best of them; what was removed meanwhile is left out."""
     candidates = fuse(keyword, vector, attainable=attainable)
-    stored: Mapping[tuple[UUID, int], Chunk] = chunks.read(
+    stored: Mapping[tuple[UUID, int], Chunk] = read(
         tx, workspace_id, [candidate.place for candidate in candidates[: k + _SPARE]]
     )
     words = {place: frozenset(chunk.content.casefold().split()) for place, chunk in stored.items()}

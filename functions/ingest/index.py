@@ -16,11 +16,12 @@ from functions.ingest.extract.document import Document
 from functions.ingest.extract.sandbox import extract
 from functions.ingest.maintain import title_of
 from functions.ingest.remove import clear_content
-from minirag.knowledge import chunks, jobs, language, sources, texts, vectors
+from minirag.knowledge import chunks, jobs, language, sources, texts
 from minirag.knowledge.embeddings import Embedder
 from minirag.knowledge.embeddings.choose import embedder as choose_embedder
 from minirag.knowledge.lexical import index as lexical
 from minirag.knowledge.lexical.analyzer import analysis_of, terms
+from minirag.knowledge.vectors import store as vectors
 from minirag.runtime import blobs, db, settings, telemetry
 from minirag.runtime.errors import Conflict, OutOfTime
 from minirag.tenancy import quotas, workspaces
@@ -106,9 +107,10 @@ def index(workspace_id: UUID, job_id: UUID, *, remaining_seconds: Callable[[], f
             return
         removed = clear_content(tx, workspace_id, job.source_id)
         _store(tx, workspace_id, job.source_id, document, split)
-        lexical.insert(tx, workspace_id, job.source_id, terms_of)
+        placed = lexical.insert(tx, workspace_id, job.source_id, terms_of)
         if embedder is not None:
             vectors.insert(tx, workspace_id, job.source_id, embedder.model, embedded)
+            vectors.sign(tx, workspace_id, job.source_id, placed)
         sources.ready(
             tx,
             workspace_id,

@@ -9,6 +9,7 @@ from minirag.knowledge import chunks, language, sources
 from minirag.knowledge.lexical import index as lexical
 from minirag.knowledge.lexical import merge
 from minirag.knowledge.lexical.analyzer import analysis_of, terms
+from minirag.knowledge.vectors import store as vectors
 from minirag.runtime import db, queue, settings, telemetry
 from minirag.tenancy import workspaces
 
@@ -52,7 +53,7 @@ def _due(workspace_id: UUID) -> merge.Due | None:
 
 def _merge(workspace_id: UUID, wanted: merge.Due) -> bool:
     with db.transaction(db.Tenant(workspace_id=workspace_id)) as tx:
-        done = merge.run(tx, workspace_id, wanted)
+        done = merge.run(tx, workspace_id, wanted, carry=vectors.carry)
     telemetry.event("index.merged" if done else "index.busy", segments=len(wanted.segments), chunks=wanted.chunks)
     return done
 
@@ -70,7 +71,10 @@ def _reindex_next(workspace_id: UUID) -> bool:
             spoken = source.language or language.detect("\n".join(contents))
             title = terms(title_of(source.name, source.uri), spoken)
             lexical.remove(tx, workspace_id, source_id)
-            lexical.insert(tx, workspace_id, source_id, [title + terms(content, spoken) for content in contents])
+            placed = lexical.insert(
+                tx, workspace_id, source_id, [title + terms(content, spoken) for content in contents]
+            )
+            vectors.sign(tx, workspace_id, source_id, placed)
             workspaces.next_generation(tx, workspace_id, language=analysis_of(spoken))
     telemetry.event("index.reindexed", source_id=str(source_id), chunks=len(contents))
     return True

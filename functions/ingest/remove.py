@@ -2,8 +2,9 @@
 
 from uuid import UUID
 
-from minirag.knowledge import chunks, jobs, sources, texts, vectors
+from minirag.knowledge import chunks, jobs, sources, texts
 from minirag.knowledge.lexical import index as lexical
+from minirag.knowledge.vectors import store as vectors
 from minirag.runtime import blobs, db
 from minirag.runtime.db import Connection
 from minirag.runtime.errors import NotFound

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from local.postgres import Postgres
 from minirag.knowledge.filters import Filters
-from minirag.knowledge.lexical import index, merge, search
+from minirag.knowledge.lexical import index, merge, search, view
+from minirag.knowledge.vectors import store as vectors
 from tests.layers.knowledge.oracle import Place, assert_same_ranking, scores
 from tests.tenants import TestTenant
 
@@ -58,7 +59,7 @@ def find(tx: Connection, workspace_id: UUID, query: Sequence[str], k: int = K, *
 def merge_all(tx: Connection, workspace_id: UUID) -> int:
     merged = 0
     while (wanted := merge.due(tx, workspace_id)) is not None:
-        assert merge.run(tx, workspace_id, wanted)
+        assert merge.run(tx, workspace_id, wanted, carry=vectors.carry)
         merged += 1
     return merged
 
@@ -218,7 +219,7 @@ def test_a_snapshot_sees_one_state_while_segments_are_merged_and_removed(
         index.insert(writer, workspace_id, source_id, [["w1"]])
     reader.autocommit = False
     reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-    request = search.Request(reader, workspace_id, ["w1"], Filters())
+    request = search.Request(reader, workspace_id, ["w1"], view.Request(reader, workspace_id, Filters()))
     with writer.transaction():
         assert merge_all(writer, workspace_id) == 1
     with writer.transaction():
@@ -265,7 +266,7 @@ def test_a_merge_leaves_alone_what_somebody_is_removing_from(
         wanted = merge.due(merger, workspace_id)
         assert wanted is not None
         with merger.transaction():
-            assert not merge.run(merger, workspace_id, wanted)
+            assert not merge.run(merger, workspace_id, wanted, carry=vectors.carry)
     assert {source_id for source_id, _ in find(merger, workspace_id, ["w1"], k=50)} == set(sources[1:])
 
 
@@ -301,7 +302,7 @@ def test_readers_are_exact_while_others_write_remove_and_merge(
         while any(writing):
             if (wanted := merge.due(connection, workspace_id)) is not None:
                 with connection.transaction():
-                    merged += merge.run(connection, workspace_id, wanted)
+                    merged += merge.run(connection, workspace_id, wanted, carry=vectors.carry)
         return merged
 
     def read() -> int:

@@ -15,6 +15,7 @@ from local.postgres import Postgres
 from minirag.knowledge.filters import Filters
 from minirag.knowledge.lexical import index, merge, search
 from minirag.knowledge.lexical.analyzer import terms
+from minirag.knowledge.vectors import store as vectors
 from tests.tenants import TestTenant
 
 ROOT = Path(__file__).parents[3]
@@ -86,7 +87,7 @@ def test_scores_and_ranks_are_those_of_bm25s(
                 index.remove(tx, workspace_id, source_id)
                 add(members)
             while rng.random() < 0.3 and (wanted := merge.due(tx, workspace_id)):
-                assert merge.run(tx, workspace_id, wanted)
+                assert merge.run(tx, workspace_id, wanted, carry=vectors.carry)
         row = tx.execute("SELECT count(*), max(level) FROM lexical_segments").fetchone()
         assert row is not None
         assert row[1] > 0, "nothing was merged"

@@ -4,6 +4,7 @@
     segment     chunks' terms -> a packed, immutable inverted index, its pages, and the merge of several
     index       what is written: one segment for each insertion, tombstones for what is removed
     merge       many small segments -> one, without what was removed
+    view        a snapshot's chunks, numbered through its segments; what was removed, what a question may find
     search      postings of a question's terms -> the best chunks
     bm25        the scores
 

@@ -6,6 +6,7 @@ tombstone. All within the caller's transaction: what is committed is what is fou
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from secrets import randbits
 from typing import Final
 from uuid import UUID
@@ -76,6 +77,15 @@ LIMIT 1
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A segment of one source: its chunks from `first_ordinal` on, `size` of them."""
+
+    segment_id: int
+    first_ordinal: int
+    size: int
+
+
 def insert(
     tx: Connection,
     workspace_id: UUID,
@@ -83,13 +93,19 @@ def insert(
     terms_of: Sequence[Sequence[str]],
     *,
     first_ordinal: int = 0,
-) -> None:
-    """Index chunks of a source by their analyzed terms; the first is number `first_ordinal` of the source."""
+) -> list[Placed]:
+    """Index chunks of a source by their analyzed terms; the first is number `first_ordinal` of the source.
+
+    Returns the new segments, which hold nothing else.
+    """
+    placed: list[Placed] = []
     for at in range(0, len(terms_of), MAX_CHUNKS):
         segment = pack(terms_of[at : at + MAX_CHUNKS])
         segment_id = write(tx, workspace_id, segment)
         run = (workspace_id, source_id, first_ordinal + at, segment_id, len(segment.lengths))
         tx.execute(_INSERT_RUN, (*run, int(segment.lengths.sum())))
+        placed.append(Placed(segment_id, first_ordinal + at, len(segment.lengths)))
+    return placed
 
 
 def write(tx: Connection, workspace_id: UUID, segment: Segment) -> int:

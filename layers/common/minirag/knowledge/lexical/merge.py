@@ -5,7 +5,7 @@ O'Neil et al., 1996), so that a posting is written again at most once an order o
 dozen segments whatever the size of the workspace. A reader's snapshot keeps the old segments until it ends.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -101,8 +101,22 @@ def _fitting(segments: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, i
     return taken
 
 
-def run(tx: Connection, workspace_id: UUID, wanted: Due) -> bool:
-    """Merge what is due, in a transaction of its own; False if somebody else is at it."""
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """A merge that is about to retire `segments`: of each, the chunks that went on into `into`, in this order."""
+
+    into: int
+    segments: Mapping[int, NDArray[np.bool_]]
+
+
+Carry = Callable[[Connection, UUID, Merged], None]
+
+
+def run(tx: Connection, workspace_id: UUID, wanted: Due, *, carry: Carry) -> bool:
+    """Merge what is due, in a transaction of its own; False if somebody else is at it.
+
+    `carry` brings along what others keep of the segments (see vectors.store.carry).
+    """
     held = tx.execute(_LOCK, (workspace_id, list(wanted.segments))).fetchall()
     if len(held) < len(wanted.segments):
         return False
@@ -126,6 +140,7 @@ def run(tx: Connection, workspace_id: UUID, wanted: Due) -> bool:
             "starts": [int(position[base[segment_id] + start]) for segment_id, start, _, _, _ in runs],
         }
         tx.execute(_MOVE_RUNS, values)
+        carry(tx, workspace_id, Merged(new_id, keep))
     tx.execute(_RETIRE, (workspace_id, ids))
     return True
 

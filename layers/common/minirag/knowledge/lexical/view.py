@@ -1,0 +1,195 @@
+"""A workspace's chunks as one snapshot has them: numbered through all segments, the removed and the filtered marked.
+
+Segments never change, so a process keeps what it has read of them, joined into one array of each kind, and asks only
+for segments it lacks. What is kept is used only for segments that the snapshot still has.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+import numpy as np
+from cachetools import LRUCache
+from numpy.typing import NDArray
+from psycopg import Cursor
+
+from minirag.knowledge.filters import Filters
+from minirag.knowledge.lexical.segment import unpack_lengths
+from minirag.runtime.db import Connection
+
+# Arrays of integers are sent in PostgreSQL's own notation, which is built far faster than a list is adapted. The runs
+# of a segment are packed as _RUN; those of removed sources are missing, or stay in what a process keeps: no live chunk
+# is theirs.
+_SEGMENTS: Final = """
+SELECT s.id, s.chunks,
+       CASE WHEN s.id = ANY(%(known)s::bigint[]) THEN NULL ELSE s.lengths END,
+       CASE WHEN s.id = ANY(%(known)s::bigint[]) THEN NULL ELSE (
+           SELECT string_agg(uuid_send(r.source_id) || int4send(r.first_ordinal) || int4send(r.start), ''::bytea
+                             ORDER BY r.start)
+           FROM lexical_runs r
+           WHERE r.workspace_id = %(workspace_id)s AND r.segment_id = s.id
+       ) END
+FROM lexical_segments s
+WHERE s.workspace_id = %(workspace_id)s
+"""
+
+_TOMBSTONES: Final = """
+SELECT segment_id, start, size FROM lexical_tombstones WHERE workspace_id = %(workspace_id)s
+"""
+
+_ALLOWED: Final = """
+SELECT r.segment_id, r.start, r.size
+FROM sources s
+JOIN lexical_runs r ON r.workspace_id = s.workspace_id AND r.source_id = s.id
+WHERE s.workspace_id = %(workspace_id)s
+  AND (%(source_ids)s::uuid[] IS NULL OR s.id = ANY(%(source_ids)s))
+  AND (%(types)s::text[] IS NULL OR s.type = ANY(%(types)s))
+  AND (%(tags)s::text[] IS NULL OR s.tags && %(tags)s)
+  AND (%(language)s::text IS NULL OR s.language = %(language)s)
+  AND (%(created_after)s::timestamptz IS NULL OR s.created_at >= %(created_after)s)
+  AND (%(created_before)s::timestamptz IS NULL OR s.created_at < %(created_before)s)
+"""
+
+_RUN: Final = np.dtype([("source", "V16"), ("first_ordinal", ">i4"), ("start", ">i4")])
+
+
+@dataclass(frozen=True, slots=True)
+class _Segments:
+    """What is read once of each segment: where its chunks begin, how long they are, and whose."""
+
+    bases: Mapping[int, int]
+    lengths: NDArray[np.float32]  # (chunks,)
+    run_starts: NDArray[np.int64]  # (runs,), ascending, as chunk numbers
+    run_ordinals: NDArray[np.int64]  # (runs,): a run's first chunk within its source
+    run_sources: NDArray[np.void]  # (runs,): ids as 16 bytes
+
+    @property
+    def nbytes(self) -> int:
+        """What it takes in memory."""
+        arrays = (self.lengths, self.run_starts, self.run_ordinals, self.run_sources)
+        return sum(one.nbytes for one in arrays) + 100 * len(self.bases)
+
+
+_EMPTY: Final = _Segments(
+    {}, np.empty(0, np.float32), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.dtype("V16"))
+)
+# By workspace, as it was when it was last searched.
+_kept: LRUCache[UUID, _Segments] = LRUCache(64 * 1024 * 1024, getsizeof=lambda segments: segments.nbytes)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The chunks of a snapshot, numbered from 0; segment `id` has those from bases[id] on, in the order of `bases`.
+
+    `live` is False for chunks that were removed; `allowed` is True for those that the filters let through, None if
+    there are none.
+    """
+
+    segments: _Segments
+    live: NDArray[np.bool_]
+    allowed: NDArray[np.bool_] | None
+    removed: bool
+
+    @property
+    def bases(self) -> Mapping[int, int]:
+        """The first chunk's number of each segment."""
+        return self.segments.bases
+
+    @property
+    def lengths(self) -> NDArray[np.float32]:
+        """Terms in each chunk."""
+        return self.segments.lengths
+
+    @property
+    def findable(self) -> NDArray[np.bool_] | None:
+        """Which chunks may be found; None if all may."""
+        if self.allowed is None:
+            return self.live if self.removed else None
+        return self.live & self.allowed
+
+    def places(self, numbers: NDArray[np.int64]) -> list[tuple[UUID, int]]:
+        """Source, and number in it, of live chunks."""
+        runs = np.searchsorted(self.segments.run_starts, numbers, side="right") - 1
+        ordinals = self.segments.run_ordinals[runs] + numbers - self.segments.run_starts[runs]
+        sources = self.segments.run_sources[runs]
+        return [(UUID(bytes=source.tobytes()), at) for source, at in zip(sources, ordinals.tolist(), strict=True)]
+
+    def numbers(self, source_id: UUID) -> NDArray[np.int64]:
+        """The live chunks of a source."""
+        ends = np.append(self.segments.run_starts[1:], len(self.lengths))
+        mine = np.flatnonzero(self.segments.run_sources == np.void(source_id.bytes))
+        ranges = [np.arange(self.segments.run_starts[one], ends[one]) for one in mine]
+        found: NDArray[np.int64] = np.concatenate(ranges) if ranges else np.empty(0, dtype=np.int64)
+        alive: NDArray[np.int64] = found[self.live[found]]
+        return alive
+
+
+class Request:
+    """A look at the segments that has been sent; it is read in the transaction it was sent in."""
+
+    def __init__(self, tx: Connection, workspace_id: UUID, filters: Filters) -> None:
+        self._workspace_id = workspace_id
+        self._kept = _kept.get(workspace_id, _EMPTY)
+        values = {"workspace_id": workspace_id, "known": array(self._kept.bases), **filters.values()}
+
+        def send(statement: str) -> Cursor[Any]:
+            return tx.cursor(binary=True).execute(statement, values, prepare=True)
+
+        self._segments, self._tombstones = send(_SEGMENTS), send(_TOMBSTONES)
+        self._allowed = None if filters == Filters() else send(_ALLOWED)
+        self._view: View | None = None
+
+    def view(self) -> View:
+        """What was looked at."""
+        if self._view is None:
+            segments = _joined(self._kept, self._segments.fetchall())
+            if segments.nbytes <= _kept.maxsize:
+                _kept[self._workspace_id] = segments
+            removed = self._tombstones.fetchall()
+            live = np.ones(len(segments.lengths), dtype=np.bool_)
+            for segment_id, start, size in removed:
+                live[segments.bases[segment_id] + start :][:size] = False
+            allowed = None
+            if self._allowed is not None:
+                allowed = np.zeros(len(live), dtype=np.bool_)
+                for segment_id, start, size in self._allowed.fetchall():
+                    allowed[segments.bases[segment_id] + start :][:size] = True
+            self._view = View(segments, live, allowed, bool(removed))
+        return self._view
+
+
+def _joined(kept: _Segments, rows: Sequence[tuple[int, int, bytes | None, bytes | None]]) -> _Segments:
+    """The segments of `rows`, whose lengths and runs are given where they are not `kept`."""
+    if len(rows) == len(kept.bases) and all(row[0] in kept.bases for row in rows):
+        return kept
+    bases: dict[int, int] = {}
+    lengths: list[NDArray[np.float32]] = []
+    runs: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.void]]] = []
+    first = 0
+    for segment_id, chunks, packed, packed_runs in rows:
+        bases[segment_id] = first
+        base = kept.bases.get(segment_id)
+        if base is None:
+            own = np.frombuffer(packed_runs or b"", dtype=_RUN)
+            lengths.append(unpack_lengths(packed or b"", chunks))
+            runs.append((own["start"] + first, own["first_ordinal"].astype(np.int64), own["source"]))
+        else:
+            lengths.append(kept.lengths[base : base + chunks])
+            some = slice(*np.searchsorted(kept.run_starts, (base, base + chunks)))
+            runs.append((kept.run_starts[some] + (first - base), kept.run_ordinals[some], kept.run_sources[some]))
+        first += chunks
+    if not rows:
+        return _EMPTY
+    return _Segments(
+        bases,
+        np.concatenate(lengths),
+        np.concatenate([starts for starts, _, _ in runs]),
+        np.concatenate([ordinals for _, ordinals, _ in runs]),
+        np.concatenate([sources for _, _, sources in runs]),
+    )
+
+
+def array(numbers: Iterable[int]) -> str:
+    """An array of integers as PostgreSQL writes it."""
+    return f"{{{','.join(map(str, numbers))}}}"

@@ -1,0 +1,140 @@
+"""The chunks nearest to a question: by signatures in this process, then exactly in the database.
+
+As the segments that they follow, signatures never change, so a process keeps those it has read.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import numpy as np
+from cachetools import LRUCache
+from numpy.typing import NDArray
+
+from minirag.knowledge.filters import Filters
+from minirag.knowledge.hits import Hit
+from minirag.knowledge.lexical import view
+from minirag.knowledge.lexical.view import View
+from minirag.knowledge.vectors.signatures import Signatures, unpack
+from minirag.knowledge.vectors.store import literal
+from minirag.runtime.db import Connection
+
+_SIGNATURES: Final = """
+SELECT segment_id, windows, signatures
+FROM vector_signatures
+WHERE workspace_id = %(workspace_id)s AND model = %(model)s AND NOT segment_id = ANY(%(known)s::bigint[])
+"""
+
+# The nearest of a chunk's windows counts.
+_COSINES: Final = """
+SELECT place.number::int, v.cosine
+FROM unnest(%(sources)s::uuid[], %(ordinals)s::int[]) WITH ORDINALITY AS place (source_id, ordinal, number)
+CROSS JOIN LATERAL (
+    SELECT 1 - min(embedding <=> %(query)s::halfvec) AS cosine
+    FROM chunk_vectors
+    WHERE workspace_id = %(workspace_id)s AND model = %(model)s
+      AND source_id = place.source_id AND ordinal = place.ordinal
+    OFFSET 0
+) v
+WHERE v.cosine IS NOT NULL
+"""
+
+# Chunks whose exact vectors are looked at: for each one wanted, and at least (docs/decisions/0010).
+_SPARE: Final = 4
+_LEAST: Final = 400
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The signatures of a view's segments, one segment after the other."""
+
+    bases: Mapping[int, int]  # as of the view
+    bounds: Mapping[int, tuple[int, int]]  # the windows of each segment
+    signatures: Signatures
+
+
+def _bytes_of(kept: _Kept) -> int:
+    return kept.signatures.words.nbytes + kept.signatures.chunks.nbytes + 200 * len(kept.bases)
+
+
+_NONE: Final = _Kept({}, {}, Signatures(np.empty((0, 0), dtype=np.uint64), np.empty(0, dtype=np.int64)))
+# By workspace and model, as they were when they were last searched.
+_kept: LRUCache[tuple[UUID, str], _Kept] = LRUCache(160 * 1024 * 1024, getsizeof=_bytes_of)
+
+
+class Request:
+    """A search that has been sent; it is read in the transaction it was sent in, which `chunks` is a look at, too."""
+
+    def __init__(
+        self, tx: Connection, workspace_id: UUID, model: str, query: NDArray[np.float32], chunks: view.Request
+    ) -> None:
+        self._tx, self._workspace_id, self._model, self._query, self._chunks = tx, workspace_id, model, query, chunks
+        self._known = _kept.get((workspace_id, model), _NONE)
+        values = {"workspace_id": workspace_id, "model": model, "known": view.array(self._known.bases)}
+        self._signatures = tx.cursor(binary=True).execute(_SIGNATURES, values, prepare=True)
+
+    def hits(self, k: int) -> list[Hit]:
+        """The `k` chunks nearest to the query, best first; ties by place."""
+        chunks = self._chunks.view()
+        near = self._read(chunks).nearest(self._query, max(_LEAST, _SPARE * k), chunks.findable)
+        hits = cosines(self._tx, self._workspace_id, self._model, self._query, chunks.places(near))
+        return sorted(hits, key=lambda hit: (-hit.score, hit.source_id, hit.ordinal))[:k]
+
+    def _read(self, chunks: View) -> Signatures:
+        new = {segment_id: (counts, packed) for segment_id, counts, packed in self._signatures.fetchall()}
+        kept = _joined(self._known, chunks.bases, new)
+        if _bytes_of(kept) <= _kept.maxsize:
+            _kept[self._workspace_id, self._model] = kept
+        return kept.signatures
+
+
+def search(
+    tx: Connection, workspace_id: UUID, model: str, query: NDArray[np.float32], *, k: int, filters: Filters
+) -> list[Hit]:
+    """The `k` chunks nearest to the unit vector `query`, best first; ties by place."""
+    return Request(tx, workspace_id, model, query, view.Request(tx, workspace_id, filters)).hits(k)
+
+
+def cosines(
+    tx: Connection, workspace_id: UUID, model: str, query: NDArray[np.float32], places: Sequence[tuple[UUID, int]]
+) -> list[Hit]:
+    """The exact cosines of the chunks at `places` that have a vector."""
+    values = {
+        "workspace_id": workspace_id,
+        "model": model,
+        "query": literal(query),
+        "sources": f"{{{','.join([source_id.hex for source_id, _ in places])}}}",
+        "ordinals": view.array(ordinal for _, ordinal in places),
+    }
+    found = tx.cursor(binary=True).execute(_COSINES, values, prepare=True).fetchall()
+    hits = ((places[number - 1], float(cosine)) for number, cosine in found)
+    return [Hit(source_id, ordinal, cosine) for (source_id, ordinal), cosine in hits]
+
+
+def _joined(kept: _Kept, bases: Mapping[int, int], new: Mapping[int, tuple[bytes, bytes]]) -> _Kept:
+    """The signatures of the segments in `bases`; those that are neither `kept` nor `new` have none."""
+    if kept.bases is bases:
+        return kept
+    parts: list[Signatures] = []
+    bounds: dict[int, tuple[int, int]] = {}
+    at = 0
+    for segment_id, base in bases.items():
+        if segment_id in kept.bounds:
+            some = slice(*kept.bounds[segment_id])
+            moved = kept.signatures.chunks[some] + (base - kept.bases[segment_id])
+            part = Signatures(kept.signatures.words[:, some], moved)
+        elif segment_id in new:
+            part = unpack(*new[segment_id], base)
+        else:
+            part = _NONE.signatures
+        bounds[segment_id] = (at, at + len(part.chunks))
+        at += len(part.chunks)
+        parts.append(part)
+    held = [part for part in parts if len(part.chunks)]
+    if not held:
+        return _Kept(bases, bounds, _NONE.signatures)
+    joined = Signatures(
+        np.concatenate([part.words for part in held], axis=1), np.concatenate([part.chunks for part in held])
+    )
+    return _Kept(bases, bounds, joined)
