@@ -145,7 +145,7 @@ def _verify(
     chunks = {passage.marker: chunk for passage, (_, chunk) in zip(passages, retrieved.found, strict=True)}
     stored: dict[int, texts.Slice] = {}
     if draft:
-        with db.transaction(caller.tenant, snapshot=True) as tx:
+        with db.snapshot(caller.tenant) as tx:
             stored = {
                 marker: texts.read(tx, caller.workspace_id, chunk.source_id, chunk.start_offset, chunk.end_offset)
                 for marker, chunk in chunks.items()

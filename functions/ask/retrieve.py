@@ -62,14 +62,13 @@ def retrieve(
     if embedder is not None and vector is None:
         embedding = _beside.submit(embedder.embed, [query], seconds=seconds)
 
-    with db.transaction(caller.tenant, snapshot=True) as tx:
+    with db.snapshot(caller.tenant) as tx:
         by_meaning: Sequence[Hit] | None = None
-        with tx.pipeline():
-            chunks = view.Request(tx, workspace_id, filters)
-            keyword = lexical.Request(tx, workspace_id, asked, chunks)
-            nearest = None
-            if embedder is not None and vector is not None:
-                nearest = vectors.Request(tx, workspace_id, embedder.model, vector, chunks)
+        chunks = view.Request(tx, workspace_id, filters)
+        keyword = lexical.Request(tx, workspace_id, asked, chunks)
+        nearest = None
+        if embedder is not None and vector is not None:
+            nearest = vectors.Request(tx, workspace_id, embedder.model, vector, chunks)
         by_keyword = keyword.found(CANDIDATES)
         attainable = _attainable(query, languages, by_keyword.statistics)
         language = min(attainable, key=attainable.__getitem__)
@@ -91,7 +90,7 @@ def retrieve(
         else:
             vector, tokens = embedded.vectors[0], embedded.tokens
             _embedded[embedder.model, query] = vector
-        with db.transaction(caller.tenant, snapshot=True) as tx:
+        with db.snapshot(caller.tenant) as tx:
             if embedder is not None and vector is not None:
                 by_meaning = vectors.search(tx, workspace_id, embedder.model, vector, k=CANDIDATES, filters=filters)
             found = _read(tx, workspace_id, by_keyword.hits, by_meaning, attainable[language], k)

@@ -159,7 +159,7 @@ async def get_text(
     end: Offset | None = None,
 ) -> TextOut:
     """The canonical text that every start and end refers to, in code points; a slice of it on request."""
-    with db.transaction(caller.tenant, snapshot=True) as tx:
+    with db.snapshot(caller.tenant) as tx:
         if sources.find(tx, caller.workspace_id, source_id) is None:
             raise NotFound("There is no such source.")
         length = texts.length(tx, caller.workspace_id, source_id)

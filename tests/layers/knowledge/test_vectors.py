@@ -208,7 +208,6 @@ def test_no_statement_of_the_search_reaches_another_tenants_vectors(
     for workspace_id in (mine.workspace_id, theirs.workspace_id):
         for filters in (Filters(), Filters(source_ids=[source_id])):
             assert search.search(connection, workspace_id, MODEL, query, k=5, filters=filters) == []
-        assert search.cosines(connection, workspace_id, MODEL, query, [(source_id, 0)]) == []
 
 
 @given(st.integers(0, 2**32), st.integers(0, 300), st.integers(1, 200))

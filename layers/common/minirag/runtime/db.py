@@ -5,7 +5,7 @@ was lost. Row-level security reads the settings that `transaction` makes, which 
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -49,40 +49,78 @@ def close() -> None:
         _connection = None
 
 
-def _begin(tenant: Tenant, isolation: psycopg.IsolationLevel | None) -> Connection:
+def _open() -> Connection:
+    """The connection of this process; a new one if there is none or the server has ended it."""
     global _connection  # noqa: PLW0603
-    if _connection is None or _connection.closed:
+    if _connection is not None and not _connection.closed:
+        # The server may have ended it while the function slept.
+        with suppress(psycopg.OperationalError):
+            _connection.pgconn.consume_input()
+    if _connection is None or _connection.closed or _connection.broken:
+        close()
         _connection = psycopg.connect(settings.current().database_url, connect_timeout=_CONNECT_SECONDS)
-    _connection.isolation_level = isolation
-    ids = (tenant.workspace_id, tenant.organization_id, tenant.user_id)
-    # With BEGIN in one round trip.
-    with _connection.pipeline():
-        _connection.execute(_SET_TENANT, ["" if one is None else str(one) for one in ids])
     return _connection
 
 
+def _begin(connection: Connection, tenant: Tenant, isolation: psycopg.IsolationLevel | None) -> None:
+    connection.isolation_level = isolation
+    ids = (tenant.workspace_id, tenant.organization_id, tenant.user_id)
+    connection.execute(_SET_TENANT, ["" if one is None else str(one) for one in ids], prepare=True)
+
+
 @contextmanager
-def transaction(tenant: Tenant, *, snapshot: bool = False) -> Iterator[Connection]:
+def transaction(tenant: Tenant) -> Iterator[Connection]:
     """One transaction as `tenant`: committed at the end of the block, rolled back if it raises.
 
-    With `snapshot` all statements see one state (repeatable read). Raises Unavailable if the database cannot be
-    reached or the connection is lost.
+    Raises Unavailable if the database cannot be reached or the connection is lost.
     """
-    isolation = psycopg.IsolationLevel.REPEATABLE_READ if snapshot else None
-    try:
+    with _lost_is_unavailable():
         try:
-            connection = _begin(tenant, isolation)
+            connection = _open()
+            # BEGIN goes with it in one round trip.
+            with connection.pipeline():
+                _begin(connection, tenant, None)
         except psycopg.OperationalError:
-            # The connection may have died while the function slept. Nothing has been done yet: try once more.
+            # The connection had died unseen. Nothing has been done yet: try once more.
             close()
-            connection = _begin(tenant, isolation)
-        try:
+            connection = _open()
+            with connection.pipeline():
+                _begin(connection, tenant, None)
+        with _ended(connection):
             yield connection
-        except BaseException:
-            if not connection.broken:
-                connection.rollback()
-            raise
-        connection.commit()
+
+
+@contextmanager
+def snapshot(tenant: Tenant) -> Iterator[Connection]:
+    """As `transaction`, for reading: all statements see one state (repeatable read), and are sent without waiting.
+
+    What is executed is answered when its rows are fetched, BEGIN and all that was sent meanwhile in one round trip;
+    an error of a statement shows there, or at the end of the block at the latest.
+    """
+    with _lost_is_unavailable():
+        connection = _open()
+        with connection.pipeline():
+            _begin(connection, tenant, psycopg.IsolationLevel.REPEATABLE_READ)
+            with _ended(connection):
+                yield connection
+
+
+@contextmanager
+def _lost_is_unavailable() -> Iterator[None]:
+    try:
+        yield
     except psycopg.OperationalError as error:
         close()
         raise Unavailable("The database cannot be reached right now. Try again in a few seconds.") from error
+
+
+@contextmanager
+def _ended(connection: Connection) -> Iterator[None]:
+    """Commit at the end of the block, or roll back if it raises."""
+    try:
+        yield
+    except BaseException:
+        if not connection.broken:
+            connection.rollback()
+        raise
+    connection.commit()

@@ -73,7 +73,7 @@ def identify(key: str, wanted_workspace: UUID | None, *, scope: str) -> Caller:
     Raises Unauthenticated (unknown, revoked or expired key, suspended user), NotFound (not their workspace) and
     Forbidden (key or role lacks `scope`); BillingInactive where `scope` is write and the organization does not pay.
     """
-    with db.transaction(db.NOBODY) as tx, tx.cursor(row_factory=dict_row) as cursor:
+    with db.snapshot(db.NOBODY) as tx, tx.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(_FIND, (api_keys.hash_key(key), wanted_workspace)).fetchone()
     if row is None:
         raise Unauthenticated("The API key is unknown, expired or revoked.")

@@ -110,10 +110,15 @@ class View:
 
     def places(self, numbers: NDArray[np.int64]) -> list[tuple[UUID, int]]:
         """Source, and number in it, of live chunks."""
+        sources, ordinals = self.columns(numbers)
+        return [(UUID(bytes=source), at) for source, at in zip(sources.tolist(), ordinals.tolist(), strict=True)]
+
+    def columns(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.void], NDArray[np.int64]]:
+        """As `places`, in two arrays, the ids of the sources as 16 bytes."""
         runs = np.searchsorted(self.segments.run_starts, numbers, side="right") - 1
-        ordinals = self.segments.run_ordinals[runs] + numbers - self.segments.run_starts[runs]
-        sources = self.segments.run_sources[runs]
-        return [(UUID(bytes=source.tobytes()), at) for source, at in zip(sources, ordinals.tolist(), strict=True)]
+        return self.segments.run_sources[runs], self.segments.run_ordinals[runs] + numbers - self.segments.run_starts[
+            runs
+        ]
 
     def numbers(self, source_id: UUID) -> NDArray[np.int64]:
         """The live chunks of a source."""

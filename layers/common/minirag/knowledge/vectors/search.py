@@ -3,7 +3,7 @@
 As the segments that they follow, signatures never change, so a process keeps those it has read.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -28,7 +28,7 @@ WHERE workspace_id = %(workspace_id)s AND model = %(model)s AND NOT segment_id =
 
 # The nearest of a chunk's windows counts.
 _COSINES: Final = """
-SELECT place.number::int, v.cosine
+SELECT v.cosine
 FROM unnest(%(sources)s::uuid[], %(ordinals)s::int[]) WITH ORDINALITY AS place (source_id, ordinal, number)
 CROSS JOIN LATERAL (
     SELECT 1 - min(embedding <=> %(query)s::halfvec) AS cosine
@@ -37,7 +37,7 @@ CROSS JOIN LATERAL (
       AND source_id = place.source_id AND ordinal = place.ordinal
     OFFSET 0
 ) v
-WHERE v.cosine IS NOT NULL
+ORDER BY place.number
 """
 
 # Chunks whose exact vectors are looked at: for each one wanted, and at least (docs/decisions/0010).
@@ -78,8 +78,12 @@ class Request:
         """The `k` chunks nearest to the query, best first; ties by place."""
         chunks = self._chunks.view()
         near = self._read(chunks).nearest(self._query, max(_LEAST, _SPARE * k), chunks.findable)
-        hits = cosines(self._tx, self._workspace_id, self._model, self._query, chunks.places(near))
-        return sorted(hits, key=lambda hit: (-hit.score, hit.source_id, hit.ordinal))[:k]
+        exact = cosines(self._tx, self._workspace_id, self._model, self._query, chunks, near)
+        best = np.argsort(-exact, kind="stable")[:k]
+        hits = zip(chunks.places(near[best]), exact[best].tolist(), strict=True)
+        return sorted(
+            [Hit(*place, cosine) for place, cosine in hits], key=lambda hit: (-hit.score, hit.source_id, hit.ordinal)
+        )
 
     def _read(self, chunks: View) -> Signatures:
         new = {segment_id: (counts, packed) for segment_id, counts, packed in self._signatures.fetchall()}
@@ -97,19 +101,25 @@ def search(
 
 
 def cosines(
-    tx: Connection, workspace_id: UUID, model: str, query: NDArray[np.float32], places: Sequence[tuple[UUID, int]]
-) -> list[Hit]:
-    """The exact cosines of the chunks at `places` that have a vector."""
+    tx: Connection,
+    workspace_id: UUID,
+    model: str,
+    query: NDArray[np.float32],
+    chunks: View,
+    numbers: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """The exact cosines of live chunks, by their numbers; of each, its nearest window's."""
+    sources, ordinals = chunks.columns(numbers)
+    ids = sources.tobytes().hex()
     values = {
         "workspace_id": workspace_id,
         "model": model,
         "query": literal(query),
-        "sources": f"{{{','.join([source_id.hex for source_id, _ in places])}}}",
-        "ordinals": view.array(ordinal for _, ordinal in places),
+        "sources": f"{{{','.join([ids[at : at + 32] for at in range(0, len(ids), 32)])}}}",
+        "ordinals": view.array(ordinals.tolist()),
     }
     found = tx.cursor(binary=True).execute(_COSINES, values, prepare=True).fetchall()
-    hits = ((places[number - 1], float(cosine)) for number, cosine in found)
-    return [Hit(source_id, ordinal, cosine) for (source_id, ordinal), cosine in hits]
+    return np.array([cosine for (cosine,) in found], dtype=np.float64)
 
 
 def _joined(kept: _Kept, bases: Mapping[int, int], new: Mapping[int, tuple[bytes, bytes]]) -> _Kept:
