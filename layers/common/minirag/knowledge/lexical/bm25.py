@@ -41,11 +41,14 @@ class Statistics:
 class Collection:
     """Chunks, numbered from 0, and the postings of some terms over them.
 
-    `live` is False for chunks that were removed; `allowed` is True for those that may be found, None if all may.
+    `total` and `average` are those of the live chunks alone. `live` is False for chunks that were removed, None if none
+    was; `allowed` is True for those that may be found, None if all may.
     """
 
     lengths: NDArray[np.float32]
-    live: NDArray[np.bool_]
+    total: int
+    average: float
+    live: NDArray[np.bool_] | None
     allowed: NDArray[np.bool_] | None
     postings: Mapping[str, Postings]
 
@@ -62,8 +65,9 @@ class Scored:
         floor = 0.0
         blocks = len(self.scores) // _BLOCK
         if blocks >= k:
-            # At least k chunks reach the k-th of the blocks' maxima, and few others do.
-            maxima = self.scores[: blocks * _BLOCK].reshape(blocks, _BLOCK).max(axis=1)
+            # At least k chunks reach the k-th of the blocks' maxima, and few others do. The chunks of a block do not
+            # lie next to each other, so that all maxima are taken at once.
+            maxima = self.scores[: blocks * _BLOCK].reshape(_BLOCK, blocks).max(axis=0)
             floor = float(np.partition(maxima, blocks - k)[blocks - k])
         over = np.flatnonzero(self.scores >= floor if floor > 0 else self.scores)
         return over[np.lexsort((over, -self.scores[over]))][:k]
@@ -71,24 +75,24 @@ class Scored:
 
 def score(chunks: Collection, asked: Mapping[str, int]) -> Scored:
     """Score all chunks for terms and how often each is `asked`."""
-    total = int(np.count_nonzero(chunks.live))
-    removed = total < len(chunks.live)
-    lengths = chunks.lengths[chunks.live] if removed else chunks.lengths
-    average = float(lengths.mean(dtype=np.float64)) if total else 0.0
-    # In 64 bits: sums over a question of fifty terms lose the fifth decimal in 32.
-    norms = K1 * (1 - B) + K1 * B / (average or 1.0) * chunks.lengths.astype(np.float64)
     scores = np.zeros(len(chunks.lengths), dtype=np.float64)
     frequencies = dict.fromkeys(asked, 0)
-    statistics = Statistics(total, average, frequencies)
+    statistics = Statistics(chunks.total, chunks.average, frequencies)
+    fixed, per_term = K1 * (1 - B), K1 * B / (chunks.average or 1.0)
     for term, times in asked.items():
         if term not in chunks.postings:
             continue
         numbers, tf = chunks.postings[term]
-        if removed:
+        if chunks.live is not None:
             live = chunks.live[numbers]
             numbers, tf = numbers[live], tf[live]
         frequencies[term] = len(numbers)
-        scores[numbers] += statistics.idf(term) * times * (tf / (tf + norms[numbers]))
+        # In 64 bits: sums over a question of fifty terms lose the fifth decimal in 32.
+        norms = chunks.lengths[numbers].astype(np.float64)
+        norms *= per_term
+        norms += fixed
+        norms += tf
+        scores[numbers] += statistics.idf(term) * times * (tf / norms)
     if chunks.allowed is not None:
         scores[~chunks.allowed] = 0
     return Scored(scores, statistics)

@@ -103,6 +103,8 @@ class Request:
         chunks = self._chunks.view()
         collection = bm25.Collection(
             lengths=chunks.lengths,
+            total=chunks.total,
+            average=chunks.average,
             live=chunks.live,
             allowed=chunks.allowed,
             postings={term: _joined(lists, chunks.bases) for term, lists in self._read_postings(chunks.bases).items()},

@@ -35,7 +35,7 @@ WHERE s.workspace_id = %(workspace_id)s
 """
 
 _TOMBSTONES: Final = """
-SELECT segment_id, start, size FROM lexical_tombstones WHERE workspace_id = %(workspace_id)s
+SELECT segment_id, start, size, length FROM lexical_tombstones WHERE workspace_id = %(workspace_id)s
 """
 
 _ALLOWED: Final = """
@@ -60,6 +60,7 @@ class _Segments:
 
     bases: Mapping[int, int]
     lengths: NDArray[np.float32]  # (chunks,)
+    length: float  # of all together
     run_starts: NDArray[np.int64]  # (runs,), ascending, as chunk numbers
     run_ordinals: NDArray[np.int64]  # (runs,): a run's first chunk within its source
     run_sources: NDArray[np.void]  # (runs,): ids as 16 bytes
@@ -72,7 +73,7 @@ class _Segments:
 
 
 _EMPTY: Final = _Segments(
-    {}, np.empty(0, np.float32), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.dtype("V16"))
+    {}, np.empty(0, np.float32), 0.0, np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.dtype("V16"))
 )
 # By workspace, as it was when it was last searched.
 _kept: LRUCache[UUID, _Segments] = LRUCache(64 * 1024 * 1024, getsizeof=lambda segments: segments.nbytes)
@@ -82,14 +83,15 @@ _kept: LRUCache[UUID, _Segments] = LRUCache(64 * 1024 * 1024, getsizeof=lambda s
 class View:
     """The chunks of a snapshot, numbered from 0; segment `id` has those from bases[id] on, in the order of `bases`.
 
-    `live` is False for chunks that were removed; `allowed` is True for those that the filters let through, None if
-    there are none.
+    `live` is False for chunks that were removed, None if none was; `allowed` is True for those that the filters let
+    through, None if there are none. `total` and `average` are the number of live chunks and their average length.
     """
 
     segments: _Segments
-    live: NDArray[np.bool_]
+    live: NDArray[np.bool_] | None
     allowed: NDArray[np.bool_] | None
-    removed: bool
+    total: int
+    average: float
 
     @property
     def bases(self) -> Mapping[int, int]:
@@ -104,8 +106,8 @@ class View:
     @property
     def findable(self) -> NDArray[np.bool_] | None:
         """Which chunks may be found; None if all may."""
-        if self.allowed is None:
-            return self.live if self.removed else None
+        if self.allowed is None or self.live is None:
+            return self.live if self.allowed is None else self.allowed
         return self.live & self.allowed
 
     def places(self, numbers: NDArray[np.int64]) -> list[tuple[UUID, int]]:
@@ -126,8 +128,7 @@ class View:
         mine = np.flatnonzero(self.segments.run_sources == np.void(source_id.bytes))
         ranges = [np.arange(self.segments.run_starts[one], ends[one]) for one in mine]
         found: NDArray[np.int64] = np.concatenate(ranges) if ranges else np.empty(0, dtype=np.int64)
-        alive: NDArray[np.int64] = found[self.live[found]]
-        return alive
+        return found if self.live is None else found[self.live[found]]
 
 
 class Request:
@@ -151,16 +152,18 @@ class Request:
             segments = _joined(self._kept, self._segments.fetchall())
             if segments.nbytes <= _kept.maxsize:
                 _kept[self._workspace_id] = segments
-            removed = self._tombstones.fetchall()
-            live = np.ones(len(segments.lengths), dtype=np.bool_)
-            for segment_id, start, size in removed:
+            total, length = len(segments.lengths), segments.length
+            live = None
+            for segment_id, start, size, gone in self._tombstones.fetchall():
+                live = np.ones(len(segments.lengths), dtype=np.bool_) if live is None else live
                 live[segments.bases[segment_id] + start :][:size] = False
+                total, length = total - size, length - gone
             allowed = None
             if self._allowed is not None:
-                allowed = np.zeros(len(live), dtype=np.bool_)
+                allowed = np.zeros(len(segments.lengths), dtype=np.bool_)
                 for segment_id, start, size in self._allowed.fetchall():
                     allowed[segments.bases[segment_id] + start :][:size] = True
-            self._view = View(segments, live, allowed, bool(removed))
+            self._view = View(segments, live, allowed, total, length / total if total else 0.0)
         return self._view
 
 
@@ -186,9 +189,11 @@ def _joined(kept: _Segments, rows: Sequence[tuple[int, int, bytes | None, bytes 
         first += chunks
     if not rows:
         return _EMPTY
+    joined = np.concatenate(lengths)
     return _Segments(
         bases,
-        np.concatenate(lengths),
+        joined,
+        float(joined.sum(dtype=np.float64)),
         np.concatenate([starts for starts, _, _ in runs]),
         np.concatenate([ordinals for _, ordinals, _ in runs]),
         np.concatenate([sources for _, _, sources in runs]),

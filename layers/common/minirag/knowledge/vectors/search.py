@@ -40,9 +40,9 @@ CROSS JOIN LATERAL (
 ORDER BY place.number
 """
 
-# Chunks whose exact vectors are looked at: for each one wanted, and at least (docs/decisions/0010).
-_SPARE: Final = 4
-_LEAST: Final = 400
+# Chunks whose exact vectors are looked at: for each one wanted, and beside (docs/decisions/0010).
+_SPARE: Final = 2
+_BESIDE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Request:
     def hits(self, k: int) -> list[Hit]:
         """The `k` chunks nearest to the query, best first; ties by place."""
         chunks = self._chunks.view()
-        near = self._read(chunks).nearest(self._query, max(_LEAST, _SPARE * k), chunks.findable)
+        near = self._read(chunks).nearest(self._query, _SPARE * k + _BESIDE, chunks.findable)
         exact = cosines(self._tx, self._workspace_id, self._model, self._query, chunks, near)
         best = np.argsort(-exact, kind="stable")[:k]
         hits = zip(chunks.places(near[best]), exact[best].tolist(), strict=True)
