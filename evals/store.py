@@ -88,7 +88,7 @@ class Workspace:
                 tx, self.id, source_id, sequencer="0", content=content, kind="text", pages=None, chunks=len(rows)
             )
             quotas.add_chunks(tx, self.id, len(rows))
-            workspaces.next_generation(tx, self.id, language=analysis_of(document.language))
+            workspaces.next_generation(tx, self.id, language=analysis_of(document.language), embedding_model=model)
         return source_id
 
     def remove(self, source_id: UUID) -> None:

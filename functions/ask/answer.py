@@ -8,7 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from functions.ask import cite, prompt, support
-from functions.ask.rank import Candidate
+from functions.ask.rank import Candidate, Fusion
 from functions.ask.retrieve import Retrieved, retrieve
 from minirag.knowledge import texts
 from minirag.knowledge.chunks import Chunk
@@ -81,8 +81,9 @@ def search(caller: Caller, question: Question, *, seconds: float) -> Retrieved:
         question.query,
         k=question.k,
         filters=question.filters,
-        embedder=choose_embedder(settings.current()),
+        embedder=choose_embedder(settings.current(), caller.embedding_model),
         seconds=seconds,
+        fusion=Fusion(settings.current().fusion),
     )
 
 

@@ -8,8 +8,10 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from functions.ask.answer import Answer
+from functions.ask.explain import Explanation, Outcome
 from functions.ask.rank import Candidate
 from minirag.knowledge.chunks import Chunk
+from minirag.knowledge.hits import Standing
 from minirag.runtime.http import Text
 
 
@@ -42,8 +44,8 @@ class FiltersIn(BaseModel):
     created_before: Moment | None = None
 
 
-class SearchIn(BaseModel):
-    """A question, without an answer wanted."""
+class QuestionIn(BaseModel):
+    """What is asked, and where."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -53,7 +55,21 @@ class SearchIn(BaseModel):
     workspace_id: UUID | None = None
 
 
-class AskIn(SearchIn):
+class ExplainIn(BaseModel):
+    """A document of which to tell why it did or did not come up."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source_id: UUID
+
+
+class SearchIn(QuestionIn):
+    """A question, without an answer wanted."""
+
+    explain: ExplainIn | None = None
+
+
+class AskIn(QuestionIn):
     """A question."""
 
     provider: Annotated[str, Field(max_length=64)] | None = None
@@ -123,9 +139,54 @@ class UsageOut(BaseModel):
     cost_usd: float | None
 
 
+class StandingOut(BaseModel):
+    """The best chunk of a document in a list: `chunk` is its number in the document, `rank` counts from 1."""
+
+    chunk: int
+    score: float
+    rank: int
+    estimated: bool
+
+    @classmethod
+    def of(cls, standing: Standing | None) -> "StandingOut | None":
+        if standing is None:
+            return None
+        return cls(
+            chunk=standing.ordinal,
+            score=round(standing.score, 6),
+            rank=standing.rank,
+            estimated=standing.estimated,
+        )
+
+
+class ExplanationOut(BaseModel):
+    """What became of a document, and where it stands by words, by meaning and after fusion."""
+
+    source_id: UUID
+    outcome: Outcome
+    detail: str
+    unmet_filters: list[str]
+    keyword: StandingOut | None
+    vector: StandingOut | None
+    fused: StandingOut | None
+
+    @classmethod
+    def of(cls, explanation: Explanation) -> "ExplanationOut":
+        return cls(
+            source_id=explanation.source_id,
+            outcome=explanation.outcome,
+            detail=explanation.detail,
+            unmet_filters=explanation.unmet,
+            keyword=StandingOut.of(explanation.keyword),
+            vector=StandingOut.of(explanation.vector),
+            fused=StandingOut.of(explanation.fused),
+        )
+
+
 class SearchOut(BaseModel):
     chunks: list[ChunkOut]
     count: int
+    explanation: ExplanationOut | None
     request_id: str
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
-from functions.ask.rank import CANDIDATES, Candidate, distinct, fuse
+from functions.ask.rank import CANDIDATES, Candidate, Fusion, distinct, fuse
 from minirag.knowledge.chunks import Chunk, read
 from minirag.knowledge.embeddings import Embedded, Embedder
 from minirag.knowledge.filters import Filters
@@ -36,11 +36,15 @@ _SPARE: Final = 8
 class Retrieved:
     """What was found, best first, and what the decision to answer needs to know.
 
-    `language` is the one the question is taken to be in; `statistics` are of its terms in the workspace; `cosine` is
-    the nearest chunk's, None if nothing was searched by meaning.
+    `candidates` are all that were fused. `asked` are the terms that were searched, and `vector` the question's, None if
+    nothing was searched by meaning. `language` is the one the question is taken to be in; `statistics` are of its terms
+    in the workspace; `cosine` is the nearest chunk's, None without a vector.
     """
 
     found: list[tuple[Candidate, Chunk]]
+    candidates: Sequence[Candidate]
+    asked: Sequence[str]
+    vector: NDArray[np.float32] | None
     language: str
     statistics: Statistics
     cosine: float | None
@@ -49,7 +53,14 @@ class Retrieved:
 
 
 def retrieve(
-    caller: Caller, query: str, *, k: int, filters: Filters, embedder: Embedder | None, seconds: float
+    caller: Caller,
+    query: str,
+    *,
+    k: int,
+    filters: Filters,
+    embedder: Embedder | None,
+    seconds: float,
+    fusion: Fusion = Fusion.ATTAINABLE,
 ) -> Retrieved:
     """The `k` best chunks for `query`. While embedding fails, keyword search alone answers."""
     workspace_id = caller.workspace_id
@@ -77,7 +88,8 @@ def retrieve(
         if nearest is not None:
             by_meaning = nearest.hits(CANDIDATES)
         if embedding is None:
-            found = _read(tx, workspace_id, by_keyword.hits, by_meaning, attainable[language], k)
+            candidates = fuse(by_keyword.hits, by_meaning, attainable=attainable[language], fusion=fusion)
+            found = _read(tx, workspace_id, candidates, k)
 
     tokens = 0
     if embedder is not None and embedding is not None:
@@ -93,9 +105,13 @@ def retrieve(
         with db.snapshot(caller.tenant) as tx:
             if embedder is not None and vector is not None:
                 by_meaning = vectors.search(tx, workspace_id, embedder.model, vector, k=CANDIDATES, filters=filters)
-            found = _read(tx, workspace_id, by_keyword.hits, by_meaning, attainable[language], k)
+            candidates = fuse(by_keyword.hits, by_meaning, attainable=attainable[language], fusion=fusion)
+            found = _read(tx, workspace_id, candidates, k)
     return Retrieved(
         found=found,
+        candidates=candidates,
+        asked=asked,
+        vector=vector if by_meaning is not None else None,
         language=language,
         statistics=by_keyword.statistics,
         cosine=by_meaning[0].score if by_meaning else None,
@@ -120,15 +136,9 @@ def _attainable(query: str, languages: tuple[str, ...], statistics: Statistics) 
 
 
 def _read(
-    tx: db.Connection,
-    workspace_id: UUID,
-    keyword: Sequence[Hit],
-    vector: Sequence[Hit] | None,
-    attainable: float,
-    k: int,
+    tx: db.Connection, workspace_id: UUID, candidates: Sequence[Candidate], k: int
 ) -> list[tuple[Candidate, Chunk]]:
-    """Fuse both lists, and read the best of them; what was removed meanwhile is left out."""
-    candidates = fuse(keyword, vector, attainable=attainable)
+    """The best candidates with their texts; what was removed meanwhile is left out."""
     stored: Mapping[tuple[UUID, int], Chunk] = read(
         tx, workspace_id, [candidate.place for candidate in candidates[: k + _SPARE]]
     )

@@ -7,7 +7,8 @@ from pydantic import BaseModel
 
 from functions.ask import answer as path
 from functions.ask.answer import Question
-from functions.ask.bodies import AskIn, AskOut, ChunkOut, SearchIn, SearchOut
+from functions.ask.bodies import AskIn, AskOut, ChunkOut, ExplanationOut, QuestionIn, SearchIn, SearchOut
+from functions.ask.explain import explain
 from minirag.knowledge.filters import Filters
 from minirag.runtime import settings
 from minirag.runtime.errors import Unprocessable
@@ -43,18 +44,25 @@ async def search(request: Request) -> SearchOut:
     key = credential(request.headers)
     body = await read_model(request, SearchIn)
     caller = _caller(request, key, body)
-    retrieved = path.search(caller, _question(body), seconds=remaining_seconds(request))
+    question = _question(body)
+    retrieved = path.search(caller, question, seconds=remaining_seconds(request))
+    explanation = explain(caller, question.filters, retrieved, body.explain.source_id) if body.explain else None
     chunks = [ChunkOut.of(candidate, chunk) for candidate, chunk in retrieved.found]
-    return SearchOut(chunks=chunks, count=len(chunks), request_id=request.state.request_id)
+    return SearchOut(
+        chunks=chunks,
+        count=len(chunks),
+        explanation=ExplanationOut.of(explanation) if explanation else None,
+        request_id=request.state.request_id,
+    )
 
 
-def _caller(request: Request, key: str, body: SearchIn) -> Caller:
+def _caller(request: Request, key: str, body: QuestionIn) -> Caller:
     limit = settings.current().max_query_chars
     if len(body.query) > limit:
         raise Unprocessable(f"The question has {len(body.query)} characters; at most {limit} are accepted.")
     return identify(key, workspace_of(request, body.workspace_id), scope="read")
 
 
-def _question(body: SearchIn, *, provider: str | None = None, model: str | None = None) -> Question:
+def _question(body: QuestionIn, *, provider: str | None = None, model: str | None = None) -> Question:
     filters = Filters(**body.filters.model_dump()) if body.filters else Filters()
     return Question(body.query, body.k, filters, provider, model)

@@ -69,6 +69,7 @@ def index(workspace_id: UUID, job_id: UUID, *, remaining_seconds: Callable[[], f
             jobs.finish(tx, workspace_id, job_id, chunks_added=0, timings={})
             telemetry.event("ingest.superseded")
             return
+        model = workspaces.embedding_model(tx, workspace_id)
     if source is None or source.deleted:
         raise _deleted(job)
 
@@ -92,7 +93,7 @@ def index(workspace_id: UUID, job_id: UUID, *, remaining_seconds: Callable[[], f
         # The title is searched as if each chunk began with it, but is no part of the text that is cited.
         title = terms(title_of(job.name, job.uri), spoken)
         terms_of = [title + terms(chunk.content, spoken) for chunk in split]
-    embedder = choose_embedder(settings.current())
+    embedder = choose_embedder(settings.current(), model)
     with stages.stage("embedding", 0.4):
         embedded = [] if embedder is None else list(_embed(embedder, split, stages, remaining_seconds))
 
@@ -125,7 +126,8 @@ def index(workspace_id: UUID, job_id: UUID, *, remaining_seconds: Callable[[], f
         jobs.finish(tx, workspace_id, job_id, chunks_added=len(split), timings=stages.timings)
         # Last, because other transactions wait for these two rows.
         quotas.add_chunks(tx, workspace_id, len(split) - removed)
-        workspaces.next_generation(tx, workspace_id, language=analysis_of(spoken))
+        used = embedder.model if embedder is not None and embedded else None
+        workspaces.next_generation(tx, workspace_id, language=analysis_of(spoken), embedding_model=used)
     telemetry.event("ingest.completed", chunks=len(split), windows=len(embedded), **stages.timings)
 
 

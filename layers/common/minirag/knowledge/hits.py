@@ -11,3 +11,16 @@ class Hit:
     source_id: UUID
     ordinal: int
     score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The best chunk of a source in a list of all that a search may find, and its rank there, from 1.
+
+    `estimated`: the rank was not counted exactly.
+    """
+
+    ordinal: int
+    score: float
+    rank: int
+    estimated: bool = False

@@ -43,6 +43,9 @@ class Settings:
     minilm_model: str | None = None
     minilm_tokenizer: str | None = None
 
+    # How the lists of words and of meaning become one: a member of functions.ask.rank.Fusion.
+    fusion: str = "attainable"
+
     stripe_webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
 
     # Limits.
@@ -66,6 +69,12 @@ def _read(environment: Mapping[str, str]) -> Settings:
             raise ValueError(f"{name} must be a whole number, not {value!r}")
         return int(value)
 
+    def choice(name: str, values: tuple[str, ...]) -> str:
+        value = text(name) or values[0]
+        if value not in values:
+            raise ValueError(f"{name} must be one of {', '.join(values)}, not {value!r}")
+        return value
+
     database_url = text("MINIRAG_DATABASE_URL")
     if database_url is None:
         raise ValueError("MINIRAG_DATABASE_URL is not set: the address of the PostgreSQL database is required")
@@ -87,6 +96,7 @@ def _read(environment: Mapping[str, str]) -> Settings:
         anthropic_model=text("MINIRAG_ANTHROPIC_MODEL") or _ANTHROPIC_MODEL,
         minilm_model=text("MINIRAG_MINILM_MODEL"),
         minilm_tokenizer=text("MINIRAG_MINILM_TOKENIZER"),
+        fusion=choice("MINIRAG_FUSION", ("attainable", "min_max", "reciprocal_rank")),
         # Two during a rotation, separated by a comma.
         stripe_webhook_secrets=tuple(part.strip() for part in secrets.split(",") if part.strip()),
         max_body_bytes=number("MINIRAG_MAX_BODY_BYTES", 4 * MIB),

@@ -27,8 +27,8 @@ _SCOPES_OF_ROLE: Final = {
 class Caller:
     """An authenticated caller in one workspace.
 
-    `scopes` is what both key and role allow; `languages` are those that the workspace's documents
-    were analyzed in.
+    `scopes` is what both key and role allow; `languages` are those that the workspace's documents were analyzed in,
+    `embedding_model` the one whose vectors are searched, None before the first.
     """
 
     user_id: UUID
@@ -44,6 +44,7 @@ class Caller:
     billing_status: str
     generation: int
     languages: tuple[str, ...]
+    embedding_model: str | None
 
     @property
     def tenant(self) -> db.Tenant:
@@ -95,6 +96,7 @@ def identify(key: str, wanted_workspace: UUID | None, *, scope: str) -> Caller:
         billing_status=row["billing_status"],
         generation=row["generation"],
         languages=tuple(row["languages"]),
+        embedding_model=row["embedding_model"],
     )
     telemetry.bind(workspace_id=str(caller.workspace_id), organization_id=str(caller.organization_id))
     if scope not in caller.scopes:

@@ -15,11 +15,13 @@ RETURNING id, name, organization_id, created_at
 """
 _INSERT_MEMBER: Final = "INSERT INTO workspace_members (workspace_id, user_id, role) VALUES (%s, %s, %s)"
 _FIND: Final = "SELECT organization_id FROM workspaces WHERE id = %s"
+_EMBEDDING_MODEL: Final = "SELECT embedding_model FROM workspaces WHERE id = %s"
 _NEXT_GENERATION: Final = """
 UPDATE workspaces
 SET generation = generation + 1,
     languages = CASE WHEN %(language)s::text = ANY(languages) THEN languages
-                     ELSE array_remove(languages || %(language)s::text, NULL) END
+                     ELSE array_remove(languages || %(language)s::text, NULL) END,
+    embedding_model = coalesce(embedding_model, %(embedding_model)s)
 WHERE id = %(id)s
 """
 
@@ -52,9 +54,19 @@ def organization_of(tx: Connection, workspace_id: UUID) -> UUID | None:
     return None if row is None else row[0]
 
 
-def next_generation(tx: Connection, workspace_id: UUID, *, language: str | None = None) -> None:
-    """Say that what a question finds may have changed, and how a document was analyzed (see analyzer.analysis_of).
+def embedding_model(tx: Connection, workspace_id: UUID) -> str | None:
+    """The model whose vectors the workspace's questions are compared with; None before the first are stored."""
+    row = tx.execute(_EMBEDDING_MODEL, (workspace_id,)).fetchone()
+    return None if row is None else row[0]
 
-    Last in its transaction: it locks the workspace's row.
+
+def next_generation(
+    tx: Connection, workspace_id: UUID, *, language: str | None = None, embedding_model: str | None = None
+) -> None:
+    """Say that what a question finds may have changed.
+
+    And of a document, how it was analyzed (see analyzer.analysis_of) and which model embedded it, which becomes the
+    workspace's if it has none. Last in its transaction: it locks the workspace's row.
     """
-    tx.execute(_NEXT_GENERATION, {"id": workspace_id, "language": language})
+    values = {"id": workspace_id, "language": language, "embedding_model": embedding_model}
+    tx.execute(_NEXT_GENERATION, values)

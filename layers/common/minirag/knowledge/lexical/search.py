@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+import numpy as np
 from cachetools import LRUCache
 
 from minirag.knowledge.filters import Filters
-from minirag.knowledge.hits import Hit
+from minirag.knowledge.hits import Hit, Standing
 from minirag.knowledge.lexical import bm25, view
 from minirag.knowledge.lexical.bm25 import Scored, Statistics
 from minirag.knowledge.lexical.segment import join
@@ -118,6 +119,16 @@ class Request:
         places = self._chunks.view().places(best)
         hits = [Hit(*place, score) for place, score in zip(places, scored.scores[best].tolist(), strict=True)]
         return Found(sorted(hits, key=lambda hit: (-hit.score, hit.source_id, hit.ordinal)), scored)
+
+    def standing(self, source_id: UUID) -> Standing | None:
+        """Where the best chunk of a source stands among all; None if it has none of the terms or may not be found."""
+        chunks = self._chunks.view()
+        scores, own = self.scored().scores, chunks.numbers(source_id)
+        if not len(own) or scores[own].max() <= 0:
+            return None
+        best = own[scores[own].argmax()]
+        (_, ordinal), *_ = chunks.places(best[np.newaxis])
+        return Standing(ordinal, float(scores[best]), int(np.count_nonzero(scores > scores[best])) + 1)
 
     def _read_postings(self, segments: Iterable[int]) -> Mapping[str, Mapping[int, bytes]]:
         read: dict[str, dict[int, bytes]] = {term: {} for term in self._asked}

@@ -13,7 +13,7 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from minirag.knowledge.filters import Filters
-from minirag.knowledge.hits import Hit
+from minirag.knowledge.hits import Hit, Standing
 from minirag.knowledge.lexical import view
 from minirag.knowledge.lexical.view import View
 from minirag.knowledge.vectors.signatures import Signatures, unpack
@@ -85,6 +85,21 @@ class Request:
             [Hit(*place, cosine) for place, cosine in hits], key=lambda hit: (-hit.score, hit.source_id, hit.ordinal)
         )
 
+    def standing(self, source_id: UUID) -> Standing | None:
+        """Where the best chunk of a source stands among all, its rank by signatures; None if it has no vector."""
+        chunks = self._chunks.view()
+        own = chunks.numbers(source_id)
+        if chunks.allowed is not None:
+            own = own[chunks.allowed[own]]
+        exact = cosines(self._tx, self._workspace_id, self._model, self._query, chunks, own)
+        if np.isnan(exact).all():
+            return None
+        best = int(np.nanargmax(exact))
+        (_, ordinal), *_ = chunks.places(own[best : best + 1])
+        order = self._read(chunks).nearest(self._query, chunks.total, chunks.findable)
+        rank = int(np.flatnonzero(order == own[best])[0]) + 1
+        return Standing(ordinal, float(exact[best]), rank, estimated=True)
+
     def _read(self, chunks: View) -> Signatures:
         new = {segment_id: (counts, packed) for segment_id, counts, packed in self._signatures.fetchall()}
         kept = _joined(self._known, chunks.bases, new)
@@ -108,7 +123,7 @@ def cosines(
     chunks: View,
     numbers: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """The exact cosines of live chunks, by their numbers; of each, its nearest window's."""
+    """The exact cosines of live chunks, by their numbers; of each, its nearest window's, NaN if it has no vector."""
     sources, ordinals = chunks.columns(numbers)
     ids = sources.tobytes().hex()
     values = {
