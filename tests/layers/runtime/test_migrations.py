@@ -4,12 +4,17 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import psycopg
 import pytest
 
-from local.postgres import Postgres
+from local.postgres import Postgres, temporary
+from minirag.knowledge.filters import Filters
+from minirag.knowledge.lexical import index, merge
+from minirag.knowledge.vectors import search, store
 from minirag.runtime import migrate as migrations
 from minirag.runtime.migrate import Migration, migrate
+from tests import tenants
 from tests.tenants import TestTenant
 
 TABLES = """
@@ -141,3 +146,54 @@ def test_a_migration_that_was_changed_after_it_ran_is_refused(
 def test_migrations_are_numbered_without_a_gap() -> None:
     names = [migration.name for migration in migrations.migrations()]
     assert [int(Path(name).name.partition("_")[0]) for name in names] == list(range(1, len(names) + 1))
+
+
+def test_vectors_stored_before_there_were_signatures_are_found_after_migrating(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    everything = migrations.migrations()
+    rng = np.random.default_rng(5)
+    vectors = rng.standard_normal((40, 64)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    with temporary() as server:
+        monkeypatch.setattr(migrations, "migrations", lambda: everything[:6])
+        migrate(server.owner_url, server.app_password)
+        tenant = tenants.make(server.superuser_url)
+        workspace_id, placed = tenant.workspace_id, []
+        with psycopg.connect(server.app_url, autocommit=True) as tx:
+            tx.execute("SELECT set_config('app.workspace_id', %s, false)", [str(workspace_id)])
+            for first in range(0, 40, 4):
+                source_id = uuid4()
+                tx.execute(
+                    "INSERT INTO sources (workspace_id, id, name, uri) VALUES (%s, %s, '', '')",
+                    (workspace_id, source_id),
+                )
+                tx.cursor().executemany(
+                    """INSERT INTO chunks (workspace_id, source_id, id, ordinal, start_offset, end_offset, content,
+                                           content_hash, tokens)
+                       VALUES (%s, %s, gen_random_uuid(), %s, 0, 1, 'x', '', 1)""",
+                    [(workspace_id, source_id, ordinal) for ordinal in range(4)],
+                )
+                index.insert(tx, workspace_id, source_id, [["w"]] * 4)
+                # The first chunk has two windows, two others none; every other document has no vectors at all.
+                rows = [(0, 0, vectors[first]), (0, 1, vectors[first + 1]), (2, 0, vectors[first + 2])]
+                store.insert(tx, workspace_id, source_id, "test", rows if first % 8 else [])
+                placed.append((source_id, first, first % 8 > 0))
+            wanted = merge.due(tx, workspace_id)
+            assert wanted is not None
+            # As it was merged then: without signatures; and a document of it removed.
+            with tx.transaction():
+                assert merge.run(tx, workspace_id, wanted, carry=lambda *_: None)
+            index.remove(tx, workspace_id, placed[3][0])
+            store.remove(tx, workspace_id, placed[3][0])
+            monkeypatch.setattr(migrations, "migrations", lambda: everything)
+            assert len(migrate(server.owner_url, server.app_password)) == len(everything) - 6
+            found = search.search(tx, workspace_id, "test", vectors[0], k=100, filters=Filters())
+            model = tx.execute("SELECT embedding_model FROM workspaces").fetchone()
+    live = [(source_id, first) for source_id, first, has in placed if has and source_id != placed[3][0]]
+    assert {(hit.source_id, hit.ordinal) for hit in found} == {(one, at) for one, _ in live for at in (0, 2)}
+    for hit in found:
+        first = dict(live)[hit.source_id]
+        windows = vectors[first : first + 2] if hit.ordinal == 0 else vectors[first + 2 : first + 3]
+        assert hit.score == pytest.approx(float((windows @ vectors[0]).max()), abs=2e-3)
+    assert model == ("test",)
