@@ -54,7 +54,7 @@ class Workspace:
         if analyzed is None:
             title = terms(document.title, document.language)
             analyzed = [title + terms(passage, document.language) for passage in document.passages]
-        with db.transaction(db.Tenant(workspace_id=self.id)) as tx:
+        with db.transaction(db.Tenant(workspace_id=self.id)) as tx, tx.pipeline():
             sources.create(tx, self.id, source_id, user_id=None)
             at = 0
             rows = []

@@ -107,27 +107,31 @@ def index(workspace_id: UUID, job_id: UUID, *, remaining_seconds: Callable[[], f
             telemetry.event("ingest.superseded")
             return
         removed = clear_content(tx, workspace_id, job.source_id)
-        _store(tx, workspace_id, job.source_id, document, split)
-        placed = lexical.insert(tx, workspace_id, job.source_id, terms_of)
-        if embedder is not None:
-            vectors.insert(tx, workspace_id, job.source_id, embedder.model, embedded)
-            vectors.sign(tx, workspace_id, job.source_id, placed)
-        sources.ready(
-            tx,
-            workspace_id,
-            job.source_id,
-            sequencer=job.sequencer,
-            content=jobs.Content(job.name, job.uri, len(data), spoken, job.tags),
-            kind=document.type,
-            pages=len(document.pages) or None,
-            chunks=len(split),
-        )
+        # None of it needs to be waited for, one by one.
+        with tx.pipeline():
+            _store(tx, workspace_id, job.source_id, document, split)
+            placed = lexical.insert(tx, workspace_id, job.source_id, terms_of)
+            if embedder is not None:
+                vectors.insert(tx, workspace_id, job.source_id, embedder.model, embedded)
+                vectors.sign(tx, workspace_id, job.source_id, placed)
+            content = jobs.Content(job.name, job.uri, len(data), spoken, job.tags)
+            sources.ready(
+                tx,
+                workspace_id,
+                job.source_id,
+                sequencer=job.sequencer,
+                content=content,
+                kind=document.type,
+                pages=len(document.pages) or None,
+                chunks=len(split),
+            )
         stages.timings["storing"] = round((perf_counter() - started) * 1000, 1)
-        jobs.finish(tx, workspace_id, job_id, chunks_added=len(split), timings=stages.timings)
-        # Last, because other transactions wait for these two rows.
-        quotas.add_chunks(tx, workspace_id, len(split) - removed)
-        used = embedder.model if embedder is not None and embedded else None
-        workspaces.next_generation(tx, workspace_id, language=analysis_of(spoken), embedding_model=used)
+        with tx.pipeline():
+            jobs.finish(tx, workspace_id, job_id, chunks_added=len(split), timings=stages.timings)
+            # Last, because other transactions wait for these two rows.
+            quotas.add_chunks(tx, workspace_id, len(split) - removed)
+            used = embedder.model if embedder is not None and embedded else None
+            workspaces.next_generation(tx, workspace_id, language=analysis_of(spoken), embedding_model=used)
     telemetry.event("ingest.completed", chunks=len(split), windows=len(embedded), **stages.timings)
 
 

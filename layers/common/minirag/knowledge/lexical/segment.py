@@ -11,7 +11,7 @@ the page of a term is the last one whose first term does not come after it.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -51,10 +51,8 @@ def pack(terms_of: Sequence[Sequence[str]]) -> Segment:
         raise ValueError(f"{len(terms_of)} chunks do not fit one segment of {MAX_CHUNKS}")
     lengths = np.fromiter(map(len, terms_of), dtype=np.int64, count=len(terms_of))
     vocabulary: dict[str, int] = {}
-    numbers = np.fromiter(
-        (vocabulary.setdefault(term, len(vocabulary)) for term in chain.from_iterable(terms_of)),
-        dtype=np.int64,
-        count=int(lengths.sum()),
+    numbers = np.array(
+        [vocabulary.setdefault(term, len(vocabulary)) for term in chain.from_iterable(terms_of)], dtype=np.int64
     )
     encoded = [term.encode() for term in vocabulary]
     order = sorted(range(len(encoded)), key=encoded.__getitem__)
@@ -88,11 +86,8 @@ def merge(segments: Sequence[Segment], keep: Sequence[NDArray[np.bool_]]) -> Seg
     terms = sorted(set(chain.from_iterable(segment.terms for segment in segments)))
     number_of = {term: number for number, term in enumerate(terms)}
     # All lists of postings, those of one term next to each other and in the order of the segments.
-    list_terms = np.fromiter(
-        (number_of[term] for segment in segments for term in segment.terms),
-        dtype=np.int64,
-        count=sum(len(segment.terms) for segment in segments),
-    )
+    all_terms = chain.from_iterable(segment.terms for segment in segments)
+    list_terms = np.array([number_of[term] for term in all_terms], dtype=np.int64)
     list_sizes = np.concatenate([np.diff(segment.bounds) for segment in segments])
     list_starts = np.cumsum(list_sizes) - list_sizes
     order = np.argsort(list_terms, kind="stable")
@@ -128,17 +123,18 @@ def pages(segment: Segment) -> Iterator[Page]:
 def unpack(written: Sequence[Page], lengths: NDArray[np.float32]) -> Segment:
     """Read a segment back from all of its pages, in the order of their first terms."""
     terms: list[bytes] = []
-    sizes: list[int] = []
+    sizes: list[NDArray[np.int64]] = [np.zeros(1, dtype=np.int64)]
     for page in written:
-        entries = [entry.split(b"\t") for entry in page.dictionary[1:].split(b"\n")]
-        starts = [int(start) for _, start in entries]
-        terms.extend(term for term, _ in entries[:-1])
-        sizes.extend((end - start) // POSTING_BYTES for start, end in pairwise(starts))
+        # Term, start, term, start, ..., an empty term, end.
+        fields = page.dictionary[1:].replace(b"\n", b"\t").split(b"\t")
+        starts = np.array(list(map(int, fields[1::2])), dtype=np.int64)
+        terms.extend(fields[:-2:2])
+        sizes.append(np.diff(starts) // POSTING_BYTES)
     postings = np.frombuffer(b"".join(page.postings for page in written), dtype=_POSTING)
     return Segment(
         lengths=lengths,
         terms=terms,
-        bounds=np.cumsum([0, *sizes], dtype=np.int64),
+        bounds=np.cumsum(np.concatenate(sizes)),
         ordinals=postings["chunk"],
         frequencies=postings["frequency"],
     )
