@@ -17,6 +17,7 @@ _RANK_CONSTANT: Final = 10
 _SAME: Final = 0.9
 
 Place = tuple[UUID, int]
+_Ranked = tuple[int | None, float]
 
 
 class Fusion(StrEnum):
@@ -36,7 +37,10 @@ _KEYWORD_WEIGHT: Final = {Fusion.ATTAINABLE: 0.6, Fusion.MIN_MAX: 0.5, Fusion.RE
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A chunk after fusion: `score` 0..1, and where it stood in each list, from 1, with its score there."""
+    """A chunk after fusion: `score` 0..1, and where it stood in each list, from 1, with its score there.
+
+    Without a rank it was not among the candidates of that list.
+    """
 
     source_id: UUID
     ordinal: int
@@ -59,13 +63,17 @@ def fuse(
     attainable: float,
     fusion: Fusion = Fusion.ATTAINABLE,
 ) -> list[Candidate]:
-    """All chunks of both lists (each best first), best first, ties by place.
+    """All chunks that are among the best CANDIDATES of either list (each best first), best first, ties by place.
 
-    `attainable`: the sum of the idf of the question's terms, which BM25 stays below. Without a `vector` list, keyword
-    scores count alone.
+    What a list has beyond its candidates lends its score to those of the other list, if scores are taken as they are: a
+    chunk found by its words is as near in meaning as it is, whether or not a hundred others are nearer. `attainable`:
+    the sum of the idf of the question's terms, which BM25 stays below. Without a `vector` list, keyword scores count
+    alone.
     """
-    by_keyword = {(hit.source_id, hit.ordinal): (rank, hit.score) for rank, hit in enumerate(keyword, 1)}
-    by_vector = {(hit.source_id, hit.ordinal): (rank, hit.score) for rank, hit in enumerate(vector or (), 1)}
+    by_keyword, by_vector = _ranked(keyword), _ranked(vector or ())
+    candidates = {place for one in (by_keyword, by_vector) for place, (rank, _) in one.items() if rank is not None}
+    if fusion is not Fusion.ATTAINABLE:
+        by_keyword, by_vector = _of_candidates(by_keyword), _of_candidates(by_vector)
     weight = 1.0 if vector is None else _KEYWORD_WEIGHT[fusion]
     if fusion is Fusion.ATTAINABLE:
         of_keyword = {place: min(1.0, score / attainable) for place, (_, score) in by_keyword.items()}
@@ -81,20 +89,31 @@ def fuse(
             *by_keyword.get(place, (None, None)),
             *by_vector.get(place, (None, None)),
         )
-        for place in by_keyword | by_vector
+        for place in candidates
     ]
     return sorted(fused, key=lambda candidate: (-candidate.score, candidate.place))
 
 
-def _stretched(ranked: Mapping[Place, tuple[int, float]]) -> dict[Place, float]:
+def _ranked(hits: Sequence[Hit]) -> dict[Place, _Ranked]:
+    return {
+        (hit.source_id, hit.ordinal): (rank if rank <= CANDIDATES else None, hit.score)
+        for rank, hit in enumerate(hits, 1)
+    }
+
+
+def _of_candidates(ranked: Mapping[Place, _Ranked]) -> dict[Place, _Ranked]:
+    return {place: (rank, score) for place, (rank, score) in ranked.items() if rank is not None}
+
+
+def _stretched(ranked: Mapping[Place, _Ranked]) -> dict[Place, float]:
     """Scores as 0..1 within their list; a list without spread counts full."""
     low = min((score for _, score in ranked.values()), default=0.0)
     spread = max((score for _, score in ranked.values()), default=0.0) - low
     return {place: (score - low) / spread if spread > 0 else 1.0 for place, (_, score) in ranked.items()}
 
 
-def _reciprocal(ranked: Mapping[Place, tuple[int, float]]) -> dict[Place, float]:
-    return {place: (_RANK_CONSTANT + 1) / (_RANK_CONSTANT + rank) for place, (rank, _) in ranked.items()}
+def _reciprocal(ranked: Mapping[Place, _Ranked]) -> dict[Place, float]:
+    return {place: (_RANK_CONSTANT + 1) / (_RANK_CONSTANT + rank) for place, (rank, _) in ranked.items() if rank}
 
 
 def distinct(candidates: Sequence[Candidate], words_of: Mapping[Place, frozenset[str]], k: int) -> list[Candidate]:

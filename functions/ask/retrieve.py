@@ -14,7 +14,6 @@ from functions.ask.rank import CANDIDATES, Candidate, Fusion, distinct, fuse
 from minirag.knowledge.chunks import Chunk, read
 from minirag.knowledge.embeddings import Embedded, Embedder
 from minirag.knowledge.filters import Filters
-from minirag.knowledge.hits import Hit
 from minirag.knowledge.lexical import search as lexical
 from minirag.knowledge.lexical import view
 from minirag.knowledge.lexical.analyzer import DEFAULT, query_terms, terms
@@ -63,50 +62,36 @@ def retrieve(
     fusion: Fusion = Fusion.ATTAINABLE,
 ) -> Retrieved:
     """The `k` best chunks for `query`. While embedding fails, keyword search alone answers."""
-    workspace_id = caller.workspace_id
     languages = caller.languages or (DEFAULT,)
     asked = query_terms(query, languages)
     if embedder is not None and not _knows(embedder, *languages):
         embedder = None
     vector = _embedded.get((embedder.model, query)) if embedder else None
-    embedding: Future[Embedded] | None = None
+    tokens = 0
     if embedder is not None and vector is None:
         embedding = _beside.submit(embedder.embed, [query], seconds=seconds)
+        # Meanwhile the words are searched: that reads their postings, and tells the language.
+        with db.snapshot(caller.tenant) as tx:
+            chunks = view.Request(tx, caller.workspace_id, filters)
+            statistics = lexical.Request(tx, caller.workspace_id, asked, chunks).found(CANDIDATES).statistics
+        # No snapshot is held while waiting for a model.
+        if _knows(embedder, _language(_attainable(query, languages, statistics))):
+            vector, tokens = _await(embedder, query, embedding)
 
     with db.snapshot(caller.tenant) as tx:
-        by_meaning: Sequence[Hit] | None = None
-        chunks = view.Request(tx, workspace_id, filters)
-        keyword = lexical.Request(tx, workspace_id, asked, chunks)
+        chunks = view.Request(tx, caller.workspace_id, filters)
+        keyword = lexical.Request(tx, caller.workspace_id, asked, chunks)
         nearest = None
         if embedder is not None and vector is not None:
-            nearest = vectors.Request(tx, workspace_id, embedder.model, vector, chunks)
+            nearest = vectors.Request(tx, caller.workspace_id, embedder.model, vector, chunks)
         by_keyword = keyword.found(CANDIDATES)
         attainable = _attainable(query, languages, by_keyword.statistics)
-        language = min(attainable, key=attainable.__getitem__)
-        if embedder is not None and not _knows(embedder, language):
-            embedder, embedding, nearest = None, None, None
-        if nearest is not None:
-            by_meaning = nearest.hits(CANDIDATES)
-        if embedding is None:
-            candidates = fuse(by_keyword.hits, by_meaning, attainable=attainable[language], fusion=fusion)
-            found = _read(tx, workspace_id, candidates, k)
-
-    tokens = 0
-    if embedder is not None and embedding is not None:
-        # No snapshot is held while waiting for a model.
-        try:
-            embedded = embedding.result()
-        except (Unavailable, OutOfTime) as error:
-            telemetry.event("ask.embedding_failed", code=error.code)
-            embedder = None
-        else:
-            vector, tokens = embedded.vectors[0], embedded.tokens
-            _embedded[embedder.model, query] = vector
-        with db.snapshot(caller.tenant) as tx:
-            if embedder is not None and vector is not None:
-                by_meaning = vectors.search(tx, workspace_id, embedder.model, vector, k=CANDIDATES, filters=filters)
-            candidates = fuse(by_keyword.hits, by_meaning, attainable=attainable[language], fusion=fusion)
-            found = _read(tx, workspace_id, candidates, k)
+        language = _language(attainable)
+        by_meaning: vectors.Found | None = None
+        if nearest is not None and embedder is not None and _knows(embedder, language):
+            by_meaning = nearest.found(CANDIDATES, beside=by_keyword.best)
+        candidates = _fuse(by_keyword, by_meaning, attainable[language], fusion)
+        found = _read(tx, caller.workspace_id, candidates, k)
     return Retrieved(
         found=found,
         candidates=candidates,
@@ -114,10 +99,21 @@ def retrieve(
         vector=vector if by_meaning is not None else None,
         language=language,
         statistics=by_keyword.statistics,
-        cosine=by_meaning[0].score if by_meaning else None,
-        embedding_model=embedder.model if embedder else None,
+        cosine=by_meaning.hits[0].score if by_meaning and by_meaning.hits else None,
+        embedding_model=embedder.model if embedder and by_meaning is not None else None,
         embedding_tokens=tokens,
     )
+
+
+def _await(embedder: Embedder, query: str, embedding: Future[Embedded]) -> tuple[NDArray[np.float32] | None, int]:
+    """The question's vector, and the tokens it cost; None if it could not be had."""
+    try:
+        embedded = embedding.result()
+    except (Unavailable, OutOfTime) as error:
+        telemetry.event("ask.embedding_failed", code=error.code)
+        return None, 0
+    _embedded[embedder.model, query] = embedded.vectors[0]
+    return embedded.vectors[0], embedded.tokens
 
 
 def _knows(embedder: Embedder, *languages: str) -> bool:
@@ -126,13 +122,22 @@ def _knows(embedder: Embedder, *languages: str) -> bool:
 
 
 def _attainable(query: str, languages: tuple[str, ...], statistics: Statistics) -> dict[str, float]:
-    """By language, the score that no chunk reaches: the sum of the idf of the question's terms.
-
-    The question is in the language where it is least: in others its words are not known, and so seem rare.
-    """
+    """By language, the score that no chunk reaches: the sum of the idf of the question's terms."""
     return {
         language: sum(statistics.idf(term) for term in terms(query, language)) or 1.0 for language in sorted(languages)
     }
+
+
+def _language(attainable: Mapping[str, float]) -> str:
+    """The language of the question: where least is attainable; in others its words are not known, and seem rare."""
+    return min(attainable, key=attainable.__getitem__)
+
+
+def _fuse(keyword: lexical.Found, meaning: vectors.Found | None, attainable: float, fusion: Fusion) -> list[Candidate]:
+    if meaning is None:
+        return fuse(keyword.hits, None, attainable=attainable, fusion=fusion)
+    by_keyword = [*keyword.hits, *keyword.others(meaning.best)]
+    return fuse(by_keyword, [*meaning.hits, *meaning.others], attainable=attainable, fusion=fusion)
 
 
 def _read(

@@ -35,6 +35,22 @@ def test_the_score_is_the_share_of_what_bm25_could_reach_and_the_cosine() -> Non
     assert (fused[1].keyword_rank, fused[1].keyword_score, fused[1].vector_score) == (None, None, -0.2)
 
 
+def test_what_lies_beyond_the_candidates_of_a_list_lends_its_score_but_is_no_candidate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("functions.ask.rank.CANDIDATES", 2)
+    keyword, vector = hits((0, 10.0), (1, 9.0), (2, 8.0)), hits((2, 0.9), (3, 0.8), (0, 0.7), (4, 0.6))
+    fused = {candidate.source_id: candidate for candidate in fuse(keyword, vector, attainable=20.0)}
+    assert fused.keys() == {IDS[0], IDS[1], IDS[2], IDS[3]}
+    assert fused[IDS[0]].score == pytest.approx(0.6 * 10 / 20 + 0.4 * 0.7)
+    assert (fused[IDS[0]].vector_rank, fused[IDS[0]].vector_score) == (None, 0.7)
+    assert fused[IDS[2]].score == pytest.approx(0.6 * 8 / 20 + 0.4 * 0.9)
+    assert (fused[IDS[2]].keyword_rank, fused[IDS[2]].vector_rank) == (None, 1)
+    # Where only places in the lists count, there is none to lend.
+    by_rank = fuse(keyword, vector, attainable=20.0, fusion=Fusion.RECIPROCAL_RANK)
+    assert {one.source_id: one.score for one in by_rank}[IDS[0]] == pytest.approx(0.5)
+
+
 def test_without_vectors_the_keyword_order_stands() -> None:
     keyword = hits((0, 10.0), (1, 9.0), (2, 1.0))
     fused = fuse(keyword, None, attainable=20.0)

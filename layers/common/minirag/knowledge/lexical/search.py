@@ -12,13 +12,14 @@ from uuid import UUID
 
 import numpy as np
 from cachetools import LRUCache
+from numpy.typing import NDArray
 
 from minirag.knowledge.filters import Filters
 from minirag.knowledge.hits import Hit, Standing
 from minirag.knowledge.lexical import bm25, view
 from minirag.knowledge.lexical.bm25 import Scored, Statistics
 from minirag.knowledge.lexical.segment import join
-from minirag.knowledge.lexical.view import array
+from minirag.knowledge.lexical.view import View, array
 from minirag.runtime.db import Connection
 
 # In a page's dictionary an entry is '\n' term '\t' start; the start of the next entry is where the postings end.
@@ -68,15 +69,27 @@ _postings: LRUCache[tuple[UUID, str], Mapping[int, bytes]] = LRUCache(48 * 1024 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The best chunks, and the scores of all."""
+    """The best chunks, best first, ties by place; and the scores of all, by their numbers in the view."""
 
-    hits: Sequence[Hit]
+    chunks: View
     scored: Scored
+    best: NDArray[np.int64]
+
+    @property
+    def hits(self) -> list[Hit]:
+        """The best chunks."""
+        return self.chunks.hits(self.best, self.scored.scores[self.best])
 
     @property
     def statistics(self) -> Statistics:
         """What is known of the question's terms in this workspace."""
         return self.scored.statistics
+
+    def others(self, numbers: NDArray[np.int64]) -> list[Hit]:
+        """Those of `numbers` that hold terms of the question, and are not among the best."""
+        others = np.setdiff1d(numbers, self.best)
+        others = others[self.scored.scores[others] > 0]
+        return self.chunks.hits(others, self.scored.scores[others])
 
 
 class Request:
@@ -99,31 +112,20 @@ class Request:
         }
         self._postings = tx.cursor(binary=True).execute(_POSTINGS, values, prepare=True)
 
-    def scored(self) -> Scored:
-        """The scores of all chunks."""
-        chunks = self._chunks.view()
-        collection = bm25.Collection(
-            lengths=chunks.lengths,
-            total=chunks.total,
-            average=chunks.average,
-            live=chunks.live,
-            allowed=chunks.allowed,
-            postings={term: _joined(lists, chunks.bases) for term, lists in self._read_postings(chunks.bases).items()},
-        )
-        return bm25.score(collection, self._asked)
-
     def found(self, k: int) -> Found:
-        """The `k` best chunks, best first; ties by place."""
-        scored = self.scored()
-        best = scored.best(k)
-        places = self._chunks.view().places(best)
-        hits = [Hit(*place, score) for place, score in zip(places, scored.scores[best].tolist(), strict=True)]
-        return Found(sorted(hits, key=lambda hit: (-hit.score, hit.source_id, hit.ordinal)), scored)
+        """The `k` best chunks."""
+        chunks = self._chunks.view()
+        postings = {term: _joined(lists, chunks.bases) for term, lists in self._read_postings(chunks.bases).items()}
+        collection = bm25.Collection(
+            chunks.lengths, chunks.total, chunks.average, chunks.live, chunks.allowed, postings
+        )
+        scored = bm25.score(collection, self._asked)
+        return Found(chunks, scored, scored.best(k))
 
     def standing(self, source_id: UUID) -> Standing | None:
         """Where the best chunk of a source stands among all; None if it has none of the terms or may not be found."""
         chunks = self._chunks.view()
-        scores, own = self.scored().scores, chunks.numbers(source_id)
+        scores, own = self.found(1).scored.scores, chunks.numbers(source_id)
         if not len(own) or scores[own].max() <= 0:
             return None
         best = own[scores[own].argmax()]

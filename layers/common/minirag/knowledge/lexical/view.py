@@ -6,6 +6,7 @@ for segments it lacks. What is kept is used only for segments that the snapshot 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from psycopg import Cursor
 
 from minirag.knowledge.filters import Filters
+from minirag.knowledge.hits import Hit
 from minirag.knowledge.lexical.segment import unpack_lengths
 from minirag.runtime.db import Connection
 
@@ -113,7 +115,12 @@ class View:
     def places(self, numbers: NDArray[np.int64]) -> list[tuple[UUID, int]]:
         """Source, and number in it, of live chunks."""
         sources, ordinals = self.columns(numbers)
-        return [(UUID(bytes=source), at) for source, at in zip(sources.tolist(), ordinals.tolist(), strict=True)]
+        return [(_uuid(source), at) for source, at in zip(sources.tolist(), ordinals.tolist(), strict=True)]
+
+    def hits(self, numbers: NDArray[np.int64], scores: NDArray[np.float64]) -> list[Hit]:
+        """Live chunks with their scores, best first; ties by place."""
+        hits = [Hit(*place, score) for place, score in zip(self.places(numbers), scores.tolist(), strict=True)]
+        return sorted(hits, key=lambda hit: (-hit.score, hit.source_id, hit.ordinal))
 
     def columns(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.void], NDArray[np.int64]]:
         """As `places`, in two arrays, the ids of the sources as 16 bytes."""
@@ -165,6 +172,11 @@ class Request:
                     allowed[segments.bases[segment_id] + start :][:size] = True
             self._view = View(segments, live, allowed, total, length / total if total else 0.0)
         return self._view
+
+
+@lru_cache(65536)
+def _uuid(source: bytes) -> UUID:
+    return UUID(bytes=source)
 
 
 def _joined(kept: _Segments, rows: Sequence[tuple[int, int, bytes | None, bytes | None]]) -> _Segments:

@@ -58,9 +58,19 @@ def _bytes_of(kept: _Kept) -> int:
     return kept.signatures.words.nbytes + kept.signatures.chunks.nbytes + 200 * len(kept.bases)
 
 
+_NOBODY: Final = np.empty(0, dtype=np.int64)
 _NONE: Final = _Kept({}, {}, Signatures(np.empty((0, 0), dtype=np.uint64), np.empty(0, dtype=np.int64)))
 # By workspace and model, as they were when they were last searched.
 _kept: LRUCache[tuple[UUID, str], _Kept] = LRUCache(160 * 1024 * 1024, getsizeof=_bytes_of)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The nearest chunks, best first, ties by place; and those asked for beside them, as far as they have vectors."""
+
+    best: NDArray[np.int64]  # as numbers in the view
+    hits: list[Hit]
+    others: list[Hit]
 
 
 class Request:
@@ -74,15 +84,19 @@ class Request:
         values = {"workspace_id": workspace_id, "model": model, "known": view.array(self._known.bases)}
         self._signatures = tx.cursor(binary=True).execute(_SIGNATURES, values, prepare=True)
 
-    def hits(self, k: int) -> list[Hit]:
-        """The `k` chunks nearest to the query, best first; ties by place."""
+    def found(self, k: int, *, beside: NDArray[np.int64] = _NOBODY) -> Found:
+        """The `k` chunks nearest to the query; the cosines of live chunks `beside` them are looked up as well."""
         chunks = self._chunks.view()
         near = self._read(chunks).nearest(self._query, _SPARE * k + _BESIDE, chunks.findable)
-        exact = cosines(self._tx, self._workspace_id, self._model, self._query, chunks, near)
-        best = np.argsort(-exact, kind="stable")[:k]
-        hits = zip(chunks.places(near[best]), exact[best].tolist(), strict=True)
-        return sorted(
-            [Hit(*place, cosine) for place, cosine in hits], key=lambda hit: (-hit.score, hit.source_id, hit.ordinal)
+        numbers = np.concatenate([near, np.setdiff1d(beside, near)])
+        exact = cosines(self._tx, self._workspace_id, self._model, self._query, chunks, numbers)
+        # What has no vector, sorts last.
+        order = np.argsort(-exact, kind="stable")[: int(np.count_nonzero(~np.isnan(exact)))]
+        best, others = numbers[order[:k]], order[k:][np.isin(numbers[order[k:]], beside)]
+        return Found(
+            best,
+            chunks.hits(best, exact[order[:k]]),
+            chunks.hits(numbers[others], exact[others]),
         )
 
     def standing(self, source_id: UUID) -> Standing | None:
@@ -112,7 +126,7 @@ def search(
     tx: Connection, workspace_id: UUID, model: str, query: NDArray[np.float32], *, k: int, filters: Filters
 ) -> list[Hit]:
     """The `k` chunks nearest to the unit vector `query`, best first; ties by place."""
-    return Request(tx, workspace_id, model, query, view.Request(tx, workspace_id, filters)).hits(k)
+    return Request(tx, workspace_id, model, query, view.Request(tx, workspace_id, filters)).found(k).hits
 
 
 def cosines(
