@@ -61,7 +61,7 @@ def _bytes_of(kept: _Kept) -> int:
 _NOBODY: Final = np.empty(0, dtype=np.int64)
 _NONE: Final = _Kept({}, {}, Signatures(np.empty((0, 0), dtype=np.uint64), np.empty(0, dtype=np.int64)))
 # By workspace and model, as they were when they were last searched.
-_kept: LRUCache[tuple[UUID, str], _Kept] = LRUCache(160 * 1024 * 1024, getsizeof=_bytes_of)
+_kept: LRUCache[tuple[UUID, str], _Kept] = LRUCache(256 * 1024 * 1024, getsizeof=_bytes_of)
 
 
 @dataclass(frozen=True, slots=True)

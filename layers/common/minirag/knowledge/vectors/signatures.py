@@ -18,8 +18,8 @@ COUNT: Final = np.dtype(">u2")
 # Windows compared at a time: their words stay in the processor's cache.
 _BLOCK: Final = 16384
 # Windows looked at more closely, at least, and for each chunk wanted (docs/decisions/0010).
-_CLOSER: Final = 2000
-_CLOSER_PER_CHUNK: Final = 8
+_CLOSER: Final = 4000
+_CLOSER_PER_CHUNK: Final = 10
 # Bits a dimension of the question is rounded to, for looking closer.
 _PLANES: Final = 6
 _FAR: Final = np.uint16(0xFFFF)
