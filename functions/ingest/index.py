@@ -90,12 +90,13 @@ def index(workspace_id: UUID, job_id: UUID, *, remaining_seconds: Callable[[], f
     with stages.stage("chunking", 0.3):
         split = split_chunks(document)
         spoken = job.language or source.language or language.detect(document.text)
-        # The title is searched as if each chunk began with it, but is no part of the text that is cited.
-        title = terms(title_of(job.name, job.uri), spoken)
-        terms_of = [title + terms(chunk.content, spoken) for chunk in split]
+        # Each chunk is searched, by words and by meaning, as if it began with the title, which is not cited.
+        title = title_of(job.name, job.uri)
+        title_terms = terms(title, spoken)
+        terms_of = [title_terms + terms(chunk.content, spoken) for chunk in split]
     embedder = choose_embedder(settings.current(), model)
     with stages.stage("embedding", 0.4):
-        embedded = [] if embedder is None else list(_embed(embedder, split, stages, remaining_seconds))
+        embedded = [] if embedder is None else list(_embed(embedder, title, split, stages, remaining_seconds))
 
     with db.transaction(tenant) as tx:
         started = perf_counter()
@@ -143,9 +144,15 @@ def _deleted(job: jobs.Job) -> Conflict:
 
 
 def _embed(
-    embedder: Embedder, split: Sequence[Chunk], stages: _Stages, remaining_seconds: Callable[[], float]
+    embedder: Embedder,
+    title: str,
+    split: Sequence[Chunk],
+    stages: _Stages,
+    remaining_seconds: Callable[[], float],
 ) -> Iterator[Vector]:
-    windows = [(chunk.ordinal, i, text) for chunk in split for i, text in enumerate(embedder.windows(chunk.content))]
+    windows = [
+        (chunk.ordinal, i, text) for chunk in split for i, text in enumerate(embedder.windows(chunk.content, title))
+    ]
     for at in range(0, len(windows), _EMBED_BATCH):
         batch = windows[at : at + _EMBED_BATCH]
         seconds = remaining_seconds() - _STORE_SECONDS

@@ -106,6 +106,24 @@ def test_a_passage_that_fits_is_one_window(minilm: MiniLM) -> None:
     assert minilm.windows(PROSE[:800]) == [PROSE[:800]]
 
 
+@pytest.mark.parametrize("title", ["Foxes", "A title " * 100, "supercalifragilistic" * 50])
+@pytest.mark.parametrize("passage", PASSAGES.values(), ids=PASSAGES)
+def test_each_window_is_read_whole_below_the_title(minilm: MiniLM, title: str, passage: str) -> None:
+    tokenizer = Tokenizer.from_file(str(TOKENIZER))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    windows = minilm.windows(passage, title)
+    headings = {window.partition("\n")[0] for window in windows}
+    assert len(headings) == 1
+    assert title.startswith(headings.pop())
+    assert "".join("".join(window.partition("\n")[2] for window in windows).split()) == "".join(passage.split())
+    assert max(len(tokenizer.encode(window, add_special_tokens=False).ids) for window in windows) <= 254
+
+
+def test_openai_reads_the_title_before_the_passage() -> None:
+    assert OpenAIEmbedder(SMALL, "key", None).windows(PROSE, "Foxes") == [f"Foxes\n{PROSE}"]
+
+
 def test_windows_begin_with_a_sentence_where_there_are_sentences(minilm: MiniLM) -> None:
     windows = minilm.windows(PROSE + PROSE[: len(PROSE) // 30])
     assert len(windows) == 3

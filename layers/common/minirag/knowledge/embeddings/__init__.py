@@ -16,6 +16,11 @@ class Embedded:
     tokens: int
 
 
+def titled(title: str, part: str) -> str:
+    """A part of a document as it is embedded."""
+    return f"{title}\n{part}" if title else part
+
+
 class Embedder(Protocol):
     """Turns texts into unit vectors."""
 
@@ -30,8 +35,11 @@ class Embedder(Protocol):
         """The languages the model was trained on, as ISO 639-1; None if it takes any."""
         ...
 
-    def windows(self, passage: str) -> list[str]:
-        """The parts of a passage that are embedded one by one, so that none of it is cut off unseen."""
+    def windows(self, passage: str, title: str = "") -> list[str]:
+        """The parts of a passage that are embedded one by one, so that none of it is cut off unseen.
+
+        Each begins with the title of the document, which says what the part is about.
+        """
         ...
 
     def embed(self, texts: Sequence[str], *, seconds: float) -> Embedded:

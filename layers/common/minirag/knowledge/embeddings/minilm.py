@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from minirag.knowledge.embeddings import Embedded
+from minirag.knowledge.embeddings import Embedded, titled
 from minirag.knowledge.sentences import sentences
 from minirag.runtime.errors import OutOfTime, Unavailable
 
@@ -29,6 +29,8 @@ MODEL: Final = "all-MiniLM-L6-v2-int8"
 _DIMENSION: Final = 384
 _BEGIN: Final = 101
 _END: Final = 102
+# Word pieces of a title before each part: a long one would leave no room.
+_TITLE_ROOM: Final = 40
 _ROOM: Final = 254  # word pieces of a text; with the marks of its beginning and end, the 256 the model was trained on
 # Word pieces in one run of the model. Short texts share one; long ones would wait for each other's padding and leave
 # the processor's cache: on two cores, 30 texts of 200 pieces take 1.2 s one by one, in batches of 16 2.0 s.
@@ -57,25 +59,33 @@ class MiniLM:
         self._loading = Lock()
         self._loaded: _Loaded | None = None
 
-    def windows(self, passage: str) -> list[str]:
-        """The parts of `passage` that fit the model, of about the same length, cut between sentences or words."""
+    def windows(self, passage: str, title: str = "") -> list[str]:
+        """The parts of `passage` that fit the model below its title, of about the same length.
+
+        They are cut between sentences or words. Of a long title the beginning is taken.
+        """
+        heading = self._encode(title).offsets[:_TITLE_ROOM]
+        title = title[: heading[-1][1]] if heading else ""
+        return [titled(title, part) for part in self._parts(passage, _ROOM - len(heading))]
+
+    def _parts(self, passage: str, room: int) -> list[str]:
         pieces = self._encode(passage)
         offsets, words = pieces.offsets, pieces.word_ids
-        if len(offsets) <= _ROOM:
+        if len(offsets) <= room:
             return [passage]
         begins_sentence = {start for start, _ in sentences(passage)}
         found = []
         first = 0
-        while (left := len(offsets) - first) > _ROOM:
-            windows = -(-left // _ROOM)
+        while (left := len(offsets) - first) > room:
+            windows = -(-left // room)
             ideal = first + left / windows
-            earliest = first + max(1, left - (windows - 1) * _ROOM)  # any earlier would cost a window more
+            earliest = first + max(1, left - (windows - 1) * room)  # any earlier would cost a window more
             # Never within a word, of which the tokenizer makes 100 pieces at most.
-            possible = [i for i in range(first + 1, first + _ROOM + 1) if words[i] != words[i - 1]]
+            possible = [i for i in range(first + 1, first + room + 1) if words[i] != words[i - 1]]
             cut = min(
                 [i for i in possible if i >= earliest] or possible,
                 # A cut between sentences is worth half a window's distance.
-                key=lambda i: abs(i - ideal) + (0 if offsets[i][0] in begins_sentence else _ROOM / 2),
+                key=lambda i: abs(i - ideal) + (0 if offsets[i][0] in begins_sentence else room / 2),
             )
             found.append(passage[offsets[first][0] : offsets[cut][0]].strip())
             first = cut

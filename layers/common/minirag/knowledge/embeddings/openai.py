@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minirag.knowledge import sdk
-from minirag.knowledge.embeddings import Embedded
+from minirag.knowledge.embeddings import Embedded, titled
 
 # text-embedding-3-large gives 3072 dimensions, and is asked for the first 1536 (it is trained to be cut), so that
 # vectors of both models take the same room, half of which -large would spend for about one point of MTEB.
@@ -30,9 +30,9 @@ class OpenAIEmbedder:
         self._key = key
         self._base_url = base_url
 
-    def windows(self, passage: str) -> list[str]:
-        """The passage itself: the model reads 8191 tokens, far more than a chunk has."""
-        return [passage]
+    def windows(self, passage: str, title: str = "") -> list[str]:
+        """The passage below its title: the model reads 8191 tokens, far more than a chunk has."""
+        return [titled(title, passage)]
 
     def embed(self, texts: Sequence[str], *, seconds: float) -> Embedded:
         """Embed in as few requests as the API's bounds allow, all within `seconds`."""

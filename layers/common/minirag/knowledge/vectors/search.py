@@ -40,8 +40,11 @@ CROSS JOIN LATERAL (
 ORDER BY place.number
 """
 
-# Chunks whose exact vectors are looked at: for each one wanted, and beside (docs/decisions/0010).
+# Chunks whose exact vectors are looked at: for each one wanted, more in a large workspace, and beside that
+# (docs/decisions/0010).
 _SPARE: Final = 2
+_SPARE_OF_MANY: Final = 3
+_MANY: Final = 300_000
 _BESIDE: Final = 100
 
 
@@ -87,7 +90,8 @@ class Request:
     def found(self, k: int, *, beside: NDArray[np.int64] = _NOBODY) -> Found:
         """The `k` chunks nearest to the query; the cosines of live chunks `beside` them are looked up as well."""
         chunks = self._chunks.view()
-        near = self._read(chunks).nearest(self._query, _SPARE * k + _BESIDE, chunks.findable)
+        spare = _SPARE_OF_MANY if chunks.total > _MANY else _SPARE
+        near = self._read(chunks).nearest(self._query, spare * k + _BESIDE, chunks.findable)
         numbers = np.concatenate([near, np.setdiff1d(beside, near)])
         exact = cosines(self._tx, self._workspace_id, self._model, self._query, chunks, numbers)
         # What has no vector, sorts last.
