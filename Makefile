@@ -18,8 +18,8 @@ export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 export TIKTOKEN_CACHE_DIR := $(CURDIR)/.build/tiktoken
 
 # uv where it reaches the index, else pip, which knows a private one from its own configuration.
-install = VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip install --quiet --require-hashes -r $(1) \
-	|| $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1)
+install = VIRTUAL_ENV=$(or $(2),$(VENV)) $(VENV)/bin/uv pip install --quiet --require-hashes -r $(1) \
+	|| $(or $(2),$(VENV))/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1)
 
 .PHONY: help
 help: ## Show the targets
@@ -47,6 +47,14 @@ $(VENV)/.test: requirements/test.txt $(VENV)/.run
 .build/.ranks: requirements/ranks.txt infra/ranks.py $(VENV)/.run
 	@echo "Fetching the tokenizer's ranks (once)"
 	@$(PY) -m infra.ranks > /dev/null
+	@touch $@
+
+PEERS := .build/peers
+
+$(PEERS)/.installed: requirements/peers.txt $(VENV)/.base
+	@echo "Installing what retrieval is compared with (once)"
+	@$(PYTHON) -m venv $(PEERS)
+	@$(call install,requirements/peers.txt,$(PEERS))
 	@touch $@
 
 .PHONY: run
@@ -88,6 +96,17 @@ synth: layers ## Synthesize the CloudFormation template into cdk.out
 bench: $(VENV)/.test .build/.ranks ## Measure: cold starts
 	@$(PY) -m bench.cold_start
 
+# A peer that cannot be installed is left out of the report.
+.PHONY: eval
+eval: $(VENV)/.run .build/.ranks ## Measure retrieval on sets with judgements, beside its peers
+	@$(MAKE) --no-print-directory $(PEERS)/.installed || echo "The peers could not be installed."
+	@$(PY) -m evals.run $(ARGS)
+
+.PHONY: txtai
+txtai: $(PEERS)/.installed ## Install txtai and PyTorch (large) for make eval
+	@VIRTUAL_ENV=$(PEERS) $(VENV)/bin/uv pip install --quiet --no-deps --require-hashes -r requirements/txtai.txt
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+
 .PHONY: openapi
 openapi: $(VENV)/.run ## Write the OpenAPI description that GET /openapi.json serves
 	@$(PY) -m infra.openapi
@@ -95,8 +114,10 @@ openapi: $(VENV)/.run ## Write the OpenAPI description that GET /openapi.json se
 .PHONY: lock
 lock: $(VENV)/.base ## Pin the requirements anew; those of the Lambda packages follow run.txt
 	@compile="$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11"; \
-	for name in uv run; do $$compile requirements/$$name.in -o requirements/$$name.txt; done; \
-	$$compile -c requirements/run.txt requirements/test.in -o requirements/test.txt
+	for name in uv run peers; do $$compile requirements/$$name.in -o requirements/$$name.txt; done; \
+	$$compile -c requirements/run.txt requirements/test.in -o requirements/test.txt; \
+	$$compile -c requirements/peers.txt --override requirements/without-torch.txt requirements/txtai.in \
+	  -o requirements/txtai.txt
 	@$(PY) -m infra.bundle --lock
 
 .PHONY: clean

@@ -130,7 +130,9 @@ def main(names: Iterable[str]) -> None:
         embedder.embed(list(chosen.questions.values()), seconds=_SECONDS)
         windows = sum(len(vectors) for one in found for vectors in one.windows)
         chunks = sum(len(one.passages) for one in found)
-        print(f"{name}: {len(found)} documents, {chunks} passages, {windows} vectors, {len(chosen.questions)} questions")
+        print(
+            f"{name}: {len(found)} documents, {chunks} passages, {windows} vectors, {len(chosen.questions)} questions"
+        )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from local.home import REPOSITORY
 
-# The languages of the sets that are not English; also the order in which sets are reported.
+# In the order of the report; of those that are not English, the language.
 ENGLISH: Final = ("cranfield", "cisi", "medline", "squad2_a", "hotpotqa_sample", "covidqa_long")
 OTHERS: Final = {"xquad_es": "es", "xquad_zh": "zh", "jsquad_ja": "ja"}
 SHIPPED: Final = "squad2_sample"
@@ -46,9 +46,8 @@ class Set:
 
 
 def available() -> list[str]:
-    """The names of the sets that are here; the shipped sample only if there is nothing else."""
-    found = [name for name in (*ENGLISH, *OTHERS) if _folder(name)]
-    return found or [SHIPPED]
+    """The names of the sets that are here; the sample comes with the project."""
+    return [name for name in (*ENGLISH, *OTHERS, SHIPPED) if _folder(name)]
 
 
 def load(name: str, *, questions: int = _QUESTIONS) -> Set:
