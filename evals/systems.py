@@ -12,19 +12,20 @@ from evals.sets import Set
 from evals.store import Document, Workspace
 from functions.ask.rank import CANDIDATES, Fusion, fuse
 from functions.ask.retrieve import retrieve
-from minirag.knowledge import vectors
 from minirag.knowledge.embeddings import Embedder
 from minirag.knowledge.filters import Filters
 from minirag.knowledge.hits import Hit
 from minirag.knowledge.lexical import search as lexical
 from minirag.knowledge.lexical.analyzer import terms
+from minirag.knowledge.vectors import search as vectors
 from minirag.runtime import db
 from minirag.tenancy.identity import Caller
 
 KEYWORD: Final = "keyword"
 VECTOR: Final = "vector"
 HYBRID: Final = "hybrid"
-FUSIONS: Final = {fusion: f"fused: {fusion.value.replace('_', ' ')}" for fusion in Fusion}
+# Ways of fusing that are not the product's default.
+OTHERS: Final = {"hybrid, min-max": Fusion.MIN_MAX, "hybrid, reciprocal ranks": Fusion.RECIPROCAL_RANK}
 
 _SECONDS: Final = 60.0
 
@@ -53,7 +54,7 @@ def fill(workspace: Workspace, chosen: Set, documents: Sequence[Document], embed
 
 def runs(filled: Filled, embedder: Embedder) -> dict[str, Run]:
     """Every system's answers to every question of the set."""
-    names = [HYBRID, KEYWORD, VECTOR, *FUSIONS.values()]
+    names = [HYBRID, KEYWORD, VECTOR, *OTHERS]
     found: dict[str, Run] = {name: {} for name in names}
     for question, text in filled.chosen.questions.items():
         for name, documents in _answers(filled, embedder, text):
@@ -67,19 +68,19 @@ def _answers(filled: Filled, embedder: Embedder, text: str) -> Iterator[tuple[st
         yield name, _documents(filled, (candidate.source_id for candidate, _ in got.found))
     asked = terms(text, filled.chosen.language)
     vector = embedder.embed([text], seconds=_SECONDS).vectors[0]
-    with db.transaction(filled.caller.tenant, snapshot=True) as tx:
+    with db.snapshot(filled.caller.tenant) as tx:
         by_keyword = lexical.search(tx, filled.caller.workspace_id, asked, k=CANDIDATES, filters=Filters())
         by_meaning = _nearest(tx, filled.caller, embedder.model, vector)
     yield VECTOR, _documents(filled, (hit.source_id for hit in by_meaning))
     attainable = sum(by_keyword.statistics.idf(term) for term in asked) or 1.0
-    for fusion, name in FUSIONS.items():
+    for name, fusion in OTHERS.items():
         fused = fuse(by_keyword.hits, by_meaning, attainable=attainable, fusion=fusion)
         yield name, _documents(filled, (candidate.source_id for candidate in fused))
 
 
 def _nearest(tx: db.Connection, caller: Caller, model: str, vector: NDArray[np.float32]) -> list[Hit]:
     """The nearest chunks. The one place that knows how vectors are searched."""
-    return vectors.Request(tx, caller.workspace_id, model, vector, k=CANDIDATES, filters=Filters()).hits()
+    return vectors.search(tx, caller.workspace_id, model, vector, k=CANDIDATES, filters=Filters())
 
 
 def _documents(filled: Filled, found: Iterable[UUID]) -> list[str]:
