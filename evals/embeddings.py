@@ -47,9 +47,7 @@ class Kept:
         self._embedder = embedder
         self._path = folder / embedder.model / f"{name}.npz"
         self._vectors: dict[bytes, Vector] = {}
-        if self._path.is_file():
-            with np.load(self._path) as file:
-                self._vectors = dict(zip(map(bytes, file["keys"]), file["vectors"], strict=True))
+        self._read()
 
     @property
     def model(self) -> str:
@@ -77,9 +75,15 @@ class Kept:
         vectors = np.array([self._vectors[_key(text)] for text in texts], dtype=np.float32)
         return Embedded(vectors.reshape(len(texts), self.dimension), 0)
 
+    def _read(self) -> None:
+        if self._path.is_file():
+            with np.load(self._path) as file:
+                self._vectors |= dict(zip(map(bytes, file["keys"]), file["vectors"], strict=True))
+
     def _save(self) -> None:
+        self._read()  # what another process has saved meanwhile
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self._path.with_suffix(".new.npz")
+        draft = self._path.with_suffix(f".{os.getpid()}.npz")
         keys = np.array([np.frombuffer(key, dtype=np.uint8) for key in self._vectors])
         np.savez(draft, keys=keys, vectors=np.array(list(self._vectors.values())))
         draft.replace(self._path)

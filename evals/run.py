@@ -6,10 +6,12 @@ docs/quality.md as well.
 """
 
 import json
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -37,15 +39,18 @@ def main(chosen: Sequence[str]) -> None:
     model = minilm()
     results: dict[str, Measured] = {}
     loaded = {name: sets.load(name) for name in names}
-    with store() as database:
+    embedders = {name: Kept(model, name) for name in names}
+    if (folder / "peers").exists():
+        shutil.rmtree(folder / "peers")
+    with store() as database, ThreadPoolExecutor(max_workers=1) as beside:
+        read = {name: documents(one, embedders[name]) for name, one in loaded.items()}
         for name, one in loaded.items():
-            embedder = Kept(model, name)
-            read = documents(one, embedder)
-            write(folder / "peers" / name, _work(one, read, embedder))
-            results[name] = _product(database, one, read, embedder)
+            write(folder / "peers" / name, _work(one, read[name], embedders[name]))
+        answering = beside.submit(_peers, folder / "peers", database.postgres.superuser_url)
+        for name, one in loaded.items():
+            results[name] = _product(database, one, read[name], embedders[name])
             _say(name, results[name])
-        for peer in (*peers.KEYWORD, *peers.HYBRID):
-            _peer(peer, folder / "peers", database.postgres.superuser_url)
+        answering.result()
     for name, one in loaded.items():
         results[name] |= _collected(folder / "peers" / name, one)
     _write(folder, results, loaded)
@@ -73,16 +78,15 @@ def _work(chosen: Set, read: Sequence[Document], embedder: Embedder) -> Work:
     )
 
 
-def _peer(name: str, folder: Path, url: str) -> None:
-    """Let a peer answer; what is missing or fails is left out of the report, and said."""
-    for old in folder.glob(f"*/{name}.json"):
-        old.unlink()
+def _peers(folder: Path, url: str) -> None:
+    """Let the peers answer; one that is missing or fails is left out of the report, and that is said."""
     if not _PYTHON.exists():
-        print(f"{name} was left out: there is no {_PYTHON}")
+        print(f"The peers are left out: there is no {_PYTHON}")
         return
-    ended = subprocess.run([_PYTHON, "-m", "evals.peers", name, folder, url], cwd=REPOSITORY, check=False)
-    if ended.returncode:
-        print(f"{name} ended with {ended.returncode}; what it did not answer is left out")
+    for name in (*peers.KEYWORD, *peers.HYBRID):
+        ended = subprocess.run([_PYTHON, "-m", "evals.peers", name, folder, url], cwd=REPOSITORY, check=False)
+        if ended.returncode:
+            print(f"{name} ended with {ended.returncode}; what it did not answer is left out")
 
 
 def _collected(folder: Path, chosen: Set) -> Measured:
