@@ -61,8 +61,8 @@ class Kept:
     def languages(self) -> frozenset[str] | None:
         return self._embedder.languages
 
-    def windows(self, passage: str) -> list[str]:
-        return self._embedder.windows(passage)
+    def windows(self, passage: str, title: str = "") -> list[str]:
+        return self._embedder.windows(passage, title)
 
     def embed(self, texts: Sequence[str], *, seconds: float) -> Embedded:
         """As the embedder does, but each text once for ever."""
@@ -110,7 +110,10 @@ def passages(source: sets.Source) -> list[str]:
 def documents(chosen: sets.Set, embedder: Embedder) -> list[Document]:
     """The set's documents with their passages and vectors; one without text has no passage."""
     split = [passages(source) for source in chosen.sources]
-    windows = [[embedder.windows(passage) for passage in one] for one in split]
+    windows = [
+        [embedder.windows(passage, source.title) for passage in one]
+        for source, one in zip(chosen.sources, split, strict=True)
+    ]
     texts = [text for one in windows for parts in one for text in parts]
     vectors = iter(embedder.embed(texts, seconds=_SECONDS).vectors)
     return [
