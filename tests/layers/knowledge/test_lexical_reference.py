@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-import bm25s  # type: ignore[import-untyped]
+import bm25s
 import psycopg
 import pytest
 
