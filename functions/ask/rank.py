@@ -1,6 +1,6 @@
 """Fusion: two ranked lists become one, and what says the same twice is said once. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -17,7 +17,9 @@ _RANK_CONSTANT: Final = 10
 _SAME: Final = 0.9
 
 Place = tuple[UUID, int]
-_Ranked = tuple[int | None, float]
+_Standing = tuple[int | None, float | None]  # rank and score in a list
+_NOWHERE: Final[_Standing] = (None, None)
+_ABSENT: Final = (_NOWHERE, _NOWHERE)
 
 
 class Fusion(StrEnum):
@@ -70,50 +72,42 @@ def fuse(
     the sum of the idf of the question's terms, which BM25 stays below. Without a `vector` list, keyword scores count
     alone.
     """
-    by_keyword, by_vector = _ranked(keyword), _ranked(vector or ())
-    candidates = {place for one in (by_keyword, by_vector) for place, (rank, _) in one.items() if rank is not None}
-    if fusion is not Fusion.ATTAINABLE:
-        by_keyword, by_vector = _of_candidates(by_keyword), _of_candidates(by_vector)
+    of_keyword, of_vector = _share(keyword, fusion, attainable), _share(vector or (), fusion, 1.0)
     weight = 1.0 if vector is None else _KEYWORD_WEIGHT[fusion]
-    if fusion is Fusion.ATTAINABLE:
-        of_keyword = {place: min(1.0, score / attainable) for place, (_, score) in by_keyword.items()}
-        of_vector = {place: max(0.0, score) for place, (_, score) in by_vector.items()}
-    elif fusion is Fusion.MIN_MAX:
-        of_keyword, of_vector = _stretched(by_keyword), _stretched(by_vector)
-    else:
-        of_keyword, of_vector = _reciprocal(by_keyword), _reciprocal(by_vector)
+    standings: dict[Place, tuple[_Standing, _Standing]] = {}
+    for rank, hit in enumerate(keyword, 1):
+        standings[hit.source_id, hit.ordinal] = (rank if rank <= CANDIDATES else None, hit.score), _NOWHERE
+    for rank, hit in enumerate(vector or (), 1):
+        place = hit.source_id, hit.ordinal
+        standings[place] = standings.get(place, _ABSENT)[0], (rank if rank <= CANDIDATES else None, hit.score)
     fused = [
         Candidate(
-            *place,
-            weight * of_keyword.get(place, 0.0) + (1 - weight) * of_vector.get(place, 0.0),
-            *by_keyword.get(place, (None, None)),
-            *by_vector.get(place, (None, None)),
+            *place, weight * of_keyword(*in_keyword) + (1 - weight) * of_vector(*in_vector), *in_keyword, *in_vector
         )
-        for place in candidates
+        for place, (in_keyword, in_vector) in standings.items()
+        if in_keyword[0] is not None or in_vector[0] is not None
     ]
     return sorted(fused, key=lambda candidate: (-candidate.score, candidate.place))
 
 
-def _ranked(hits: Sequence[Hit]) -> dict[Place, _Ranked]:
-    return {
-        (hit.source_id, hit.ordinal): (rank if rank <= CANDIDATES else None, hit.score)
-        for rank, hit in enumerate(hits, 1)
-    }
+def _share(hits: Sequence[Hit], fusion: Fusion, attainable: float) -> Callable[[int | None, float | None], float]:
+    """What a standing in a list counts, 0..1: by its score where scores are taken as they are, else by its rank in it."""
+    scores = [hit.score for hit in hits[:CANDIDATES]]
+    low, spread = min(scores, default=0.0), max(scores, default=0.0) - min(scores, default=0.0)
 
+    def share(rank: int | None, score: float | None) -> float:
+        if score is None:
+            return 0.0
+        if fusion is Fusion.ATTAINABLE:
+            return min(1.0, max(0.0, score / attainable))
+        if rank is None:
+            return 0.0
+        if fusion is Fusion.MIN_MAX:
+            # A list without spread counts full.
+            return (score - low) / spread if spread > 0 else 1.0
+        return (_RANK_CONSTANT + 1) / (_RANK_CONSTANT + rank)
 
-def _of_candidates(ranked: Mapping[Place, _Ranked]) -> dict[Place, _Ranked]:
-    return {place: (rank, score) for place, (rank, score) in ranked.items() if rank is not None}
-
-
-def _stretched(ranked: Mapping[Place, _Ranked]) -> dict[Place, float]:
-    """Scores as 0..1 within their list; a list without spread counts full."""
-    low = min((score for _, score in ranked.values()), default=0.0)
-    spread = max((score for _, score in ranked.values()), default=0.0) - low
-    return {place: (score - low) / spread if spread > 0 else 1.0 for place, (_, score) in ranked.items()}
-
-
-def _reciprocal(ranked: Mapping[Place, _Ranked]) -> dict[Place, float]:
-    return {place: (_RANK_CONSTANT + 1) / (_RANK_CONSTANT + rank) for place, (rank, _) in ranked.items() if rank}
+    return share
 
 
 def distinct(candidates: Sequence[Candidate], words_of: Mapping[Place, frozenset[str]], k: int) -> list[Candidate]:

@@ -92,7 +92,7 @@ class Request:
         chunks = self._chunks.view()
         spare = _SPARE_OF_MANY if chunks.total > _MANY else _SPARE
         near = self._read(chunks).nearest(self._query, spare * k + _BESIDE, chunks.findable)
-        numbers = np.concatenate([near, np.setdiff1d(beside, near)])
+        numbers = np.concatenate([near, beside[~np.isin(beside, near)]])
         exact = cosines(self._tx, self._workspace_id, self._model, self._query, chunks, numbers)
         # What has no vector, sorts last.
         order = np.argsort(-exact, kind="stable")[: int(np.count_nonzero(~np.isnan(exact)))]

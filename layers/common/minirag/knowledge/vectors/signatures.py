@@ -17,9 +17,11 @@ COUNT: Final = np.dtype(">u2")
 
 # Windows compared at a time: their words stay in the processor's cache.
 _BLOCK: Final = 16384
-# Windows looked at more closely, at least, and for each chunk wanted (docs/decisions/0010).
-_CLOSER: Final = 4000
-_CLOSER_PER_CHUNK: Final = 10
+# Windows looked at more closely: of less than many, of more, and for each chunk wanted (docs/decisions/0010).
+_CLOSER: Final = 2000
+_CLOSER_OF_MANY: Final = 4000
+_MANY: Final = 300_000
+_CLOSER_PER_CHUNK: Final = 5
 # Bits a dimension of the question is rounded to, for looking closer.
 _PLANES: Final = 6
 _FAR: Final = np.uint16(0xFFFF)
@@ -43,34 +45,35 @@ class Signatures:
         distances = self._distances(words(query[np.newaxis])[:, 0])
         if findable is not None:
             distances[~findable[self.chunks]] = _FAR
-        wanted = max(_CLOSER, _CLOSER_PER_CHUNK * count)
+        wanted = max(_CLOSER if len(distances) < _MANY else _CLOSER_OF_MANY, _CLOSER_PER_CHUNK * count)
         while True:
             near = _smallest(distances, wanted)
-            order = np.argsort(-self._estimates(query, near), kind="stable")
-            chunks, first = np.unique(self.chunks[near[order]], return_index=True)
-            # Several windows of one chunk are one; if they crowd out others, more must be looked at.
-            if len(chunks) >= count or len(near) < wanted:
-                nearest: NDArray[np.int64] = chunks[np.argsort(first)][:count]
-                return nearest
+            # Both ascend, so that the windows of a chunk lie next to each other. Several of one are one chunk.
+            chunks = self.chunks[near]
+            starts = np.flatnonzero(np.diff(chunks, prepend=-1))
+            # If those of a few crowd out others, more must be looked at.
+            if len(starts) >= count or len(near) < wanted:
+                best = np.maximum.reduceat(self._estimates(query, near), starts) if len(starts) else starts
+                found: NDArray[np.int64] = chunks[starts[np.argsort(-best)[:count]]]
+                return found
             wanted *= 4
 
-    def _estimates(self, query: NDArray[np.float32], windows: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _estimates(self, query: NDArray[np.float32], windows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Larger for windows of a larger cosine: the sum of the query's dimensions whose sign a window has positive.
 
         As in RaBitQ (Gao and Long, 2024) only the stored vector is a bit a dimension; the query is a few, each of which
         is counted as the distances are.
         """
         low, high = float(query.min()), float(query.max())
-        levels = np.rint((query - low) * ((2**_PLANES - 1) / (high - low or 1.0))).astype(np.uint8)
+        step = (high - low) / (2**_PLANES - 1) or 1.0
+        levels = np.rint((query - low) / step).astype(np.uint8)
         planes = words((levels >> np.arange(_PLANES, dtype=np.uint8)[:, np.newaxis] & 1).astype(np.float32))
         near = self.words[:, windows]
-        estimates = np.zeros(len(windows), dtype=np.int64)
-        # Of all positive dimensions, `low` was taken: give it back, in the same unit.
-        positive = np.bitwise_count(near).sum(axis=0, dtype=np.int64)
+        # Of each positive dimension `low` was taken: it is given back.
+        estimates = np.bitwise_count(near).sum(axis=0, dtype=np.uint16) * np.float32(low)
         for bit in range(_PLANES):
-            counted = np.bitwise_count(near & planes[:, bit : bit + 1]).sum(axis=0, dtype=np.int64)
-            estimates += counted << bit
-        estimates += np.rint(positive * (low * (2**_PLANES - 1) / (high - low or 1.0))).astype(np.int64)
+            counted = np.bitwise_count(near & planes[:, bit : bit + 1]).sum(axis=0, dtype=np.uint16)
+            estimates += counted * np.float32(step * 2**bit)
         return estimates
 
     def _distances(self, query: NDArray[np.uint64]) -> NDArray[np.uint16]:
