@@ -80,18 +80,16 @@ def fuse(
     for rank, hit in enumerate(vector or (), 1):
         place = hit.source_id, hit.ordinal
         standings[place] = standings.get(place, _ABSENT)[0], (rank if rank <= CANDIDATES else None, hit.score)
-    fused = [
-        Candidate(
-            *place, weight * of_keyword(*in_keyword) + (1 - weight) * of_vector(*in_vector), *in_keyword, *in_vector
-        )
-        for place, (in_keyword, in_vector) in standings.items()
-        if in_keyword[0] is not None or in_vector[0] is not None
-    ]
+    fused = []
+    for place, (in_keyword, in_vector) in standings.items():
+        if in_keyword[0] is not None or in_vector[0] is not None:
+            score = weight * of_keyword(*in_keyword) + (1 - weight) * of_vector(*in_vector)
+            fused.append(Candidate(*place, score, *in_keyword, *in_vector))
     return sorted(fused, key=lambda candidate: (-candidate.score, candidate.place))
 
 
 def _share(hits: Sequence[Hit], fusion: Fusion, attainable: float) -> Callable[[int | None, float | None], float]:
-    """What a standing in a list counts, 0..1: by its score where scores are taken as they are, else by its rank in it."""
+    """What a standing in a list counts, 0..1: by its score, if scores are taken as they are, else by its rank too."""
     scores = [hit.score for hit in hits[:CANDIDATES]]
     low, spread = min(scores, default=0.0), max(scores, default=0.0) - min(scores, default=0.0)
 

@@ -70,7 +70,7 @@ class Signatures:
         planes = words((levels >> np.arange(_PLANES, dtype=np.uint8)[:, np.newaxis] & 1).astype(np.float32))
         near = self.words[:, windows]
         # Of each positive dimension `low` was taken: it is given back.
-        estimates = np.bitwise_count(near).sum(axis=0, dtype=np.uint16) * np.float32(low)
+        estimates: NDArray[np.float32] = np.bitwise_count(near).sum(axis=0, dtype=np.uint16) * np.float32(low)
         for bit in range(_PLANES):
             counted = np.bitwise_count(near & planes[:, bit : bit + 1]).sum(axis=0, dtype=np.uint16)
             estimates += counted * np.float32(step * 2**bit)
