@@ -8,7 +8,8 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -37,16 +38,31 @@ _TRAFFIC: Final = (struct.Struct("<QQ"), 120)
 _SECONDS: Final = 900.0  # of a run of the maintenance, as of a Lambda function
 
 
-def forget() -> None:
-    """Empty what this process keeps of workspaces, as if it were new; the embeddings of questions stay.
+@contextmanager
+def forgotten() -> Iterator[None]:
+    """Within, this process keeps nothing of workspaces, as if it were new; afterwards what it had before.
 
-    The connection stays as well, and with it what the server has prepared for it.
+    The embeddings of questions stay, and the connection with what the server has prepared for it.
     """
-    for name, module in list(sys.modules.items()):
-        if name.startswith("minirag.knowledge."):
-            for kept in vars(module).values():
-                if isinstance(kept, Cache):
-                    kept.clear()
+    kept = [(cache, list(cache.items())) for cache in _caches()]
+    for cache, _ in kept:
+        cache.clear()
+    yield
+    for cache, entries in kept:
+        cache.clear()
+        for key, value in entries:
+            cache[key] = value
+
+
+def forget() -> None:
+    """Empty what this process keeps of workspaces."""
+    for cache in _caches():
+        cache.clear()
+
+
+def _caches() -> list["Cache[Any, Any]"]:
+    modules = [module for name, module in sys.modules.items() if name.startswith("minirag.knowledge.")]
+    return [one for module in modules for one in vars(module).values() if isinstance(one, Cache)]
 
 
 def minilm() -> dict[str, str]:
