@@ -14,43 +14,62 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from bench import hybrid, keyword, rivals
+from bench import churn, hybrid, ingest, keyword, report, rivals, vector
 from bench import texts as corpus
 from bench.engine import minilm
 from bench.filled import fill
 from bench.results import Results
 from evals.store import store
 
-PARTS: Final = ("keyword", "hybrid")
-PEERS: Final = ("ts_rank_cd", "rank-bm25", "bm25s", *hybrid.PEERS)
+PARTS: Final = ("keyword", "hybrid", "ingest", "churn", "vector")
+PEERS: Final = ("ts_rank_cd", "rank-bm25", "bm25s", *hybrid.PEERS, *vector.PEERS)
+_WARM_UP: Final = 300  # questions that fill the caches before others are timed
+_INGESTED: Final = 10_000  # chunks stored and deleted, and replaced over and over
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.retrieval", description="Measure retrieval.")
     parser.add_argument("--sizes", type=int, nargs="+", default=[2_000, 10_000, 100_000], metavar="CHUNKS")
+    parser.add_argument("--vectors", nargs="+", default=["384:200000", "1536:20000"], metavar="DIMENSION:CHUNKS")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--peers", nargs="+", choices=(*PEERS, "none"), default=PEERS)
     parser.add_argument("--questions", type=int, default=200)
     parser.add_argument("--peers-python", type=Path, default=rivals.HOME, help="interpreter that has the peers")
+    parser.add_argument("--publish", action="store_true", help="show the results in docs/performance.md")
     arguments = parser.parse_args()
-
     # Log lines are part of the work of a function; here nobody reads them.
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
     results = Results()
-    texts = corpus.load()
-    asked = texts.questions(arguments.questions + 300)
-    warm_up, questions = asked[arguments.questions :], asked[: arguments.questions]
-    for size in arguments.sizes:
-        with tempfile.TemporaryDirectory() as folder, store(**minilm()) as database:
-            using = hybrid.model() if "hybrid" in arguments.parts else None
-            filled = fill(database, texts, size, Path(folder), results, model=using.model if using else None)
-            url = database.postgres.superuser_url
-            if "keyword" in arguments.parts:
-                keyword.measure(results, filled, url, warm_up, questions, arguments.peers, arguments.peers_python)
-            if "hybrid" in arguments.parts and filled.vectors is not None:
-                hybrid.measure(results, filled, url, warm_up, questions, arguments.peers, arguments.peers_python)
+    run(results, arguments)
+    report.write(results, publish=arguments.publish)
     return 0
+
+
+def run(results: Results, arguments: argparse.Namespace) -> None:
+    """Measure what is asked for, each size in a database of its own."""
+    texts = corpus.load()
+    report.describe(results, texts)
+    parts, peers, interpreter = arguments.parts, arguments.peers, arguments.peers_python
+    asked = texts.questions(arguments.questions + _WARM_UP)
+    warm_up, questions = asked[arguments.questions :], asked[: arguments.questions]
+    for size in arguments.sizes if {"keyword", "hybrid"} & set(parts) else []:
+        with tempfile.TemporaryDirectory() as folder, store(**minilm()) as database:
+            using = hybrid.model() if "hybrid" in parts and size <= hybrid.LARGEST else None
+            filled = fill(database, texts, size, Path(folder), results, model=using.model if using else None)
+            for part, measure in (("keyword", keyword.measure), ("hybrid", hybrid.measure)):
+                if part in parts and (part == "keyword" or using is not None):
+                    measure(results, filled, database.postgres.superuser_url, warm_up, questions, peers, interpreter)
+    if "ingest" in parts:
+        with store() as database:
+            ingest.measure(results, database, texts, _INGESTED)
+    if "churn" in parts:
+        with store() as database:
+            churn.measure(results, database, texts, _INGESTED)
+    for wanted in arguments.vectors if "vector" in parts else []:
+        dimension, total = map(int, wanted.split(":"))
+        with store() as database:
+            vector.measure(results, database, dimension, total, arguments.questions, peers)
 
 
 if __name__ == "__main__":
