@@ -1,13 +1,16 @@
 """Storing documents of several lengths, and deleting them: analysis, extraction and embedding aside."""
 
 from collections.abc import Sequence
+from functools import partial
 from time import perf_counter
 from typing import Final
 
 import numpy as np
+import psycopg
 
 from bench.engine import Merging
-from bench.results import Results, say
+from bench.results import Results, say, timed
+from bench.tables import TextTable
 from bench.texts import SEED, Texts
 from evals.store import Store
 from minirag.knowledge.lexical import index as lexical
@@ -26,15 +29,21 @@ def measure(results: Results, store: Store, texts: Texts, size: int) -> None:
         merging = Merging(workspace.id)
         # Made beforehand, so that only what ingestion does is timed.
         documents = list(texts.documents(size, passages=length, seed=SEED + length))
-        ids, storing = [], 0.0
-        for analyzed in documents:
-            began = perf_counter()
-            ids.append(workspace.add(analyzed.document, analyzed=analyzed.terms))
-            storing += perf_counter() - began
-            merging.tidy()
+        ids, storing, theirs = [], 0.0, 0.0
+        with psycopg.connect(store.postgres.superuser_url, autocommit=True) as superuser:
+            table = TextTable(superuser)
+            table.index()
+            for number, analyzed in enumerate(documents):
+                began = perf_counter()
+                ids.append(workspace.add(analyzed.document, analyzed=analyzed.terms))
+                storing += perf_counter() - began
+                merging.tidy()
+                theirs += timed(partial(table.add, number * length, analyzed.document.passages)) / 1000
+            table.drop()
         what = f"documents of {length}"
         results.fact("ingest", size, f"{what}: stored, merges apart", size / storing, "chunks/s")
         results.fact("ingest", size, f"{what}: stored", size / (storing + merging.seconds), "chunks/s", least=_LEAST)
+        results.fact("ingest", size, f"{what}: into a table with tsvector and GIN", size / theirs, "chunks/s")
         results.fact("ingest", size, f"{what}: merges", len(merging.merges), "")
         results.fact("ingest", size, f"{what}: longest merge", max(merging.merges, default=0.0), "s")
 

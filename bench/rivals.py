@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -38,6 +39,7 @@ class Rival:
         )
         ready = self._read()
         if "missing" in ready:
+            self.close()
             raise Missing(ready["missing"])
 
     def load(self, **command: object) -> dict[str, Any]:
@@ -56,11 +58,9 @@ class Rival:
 
     def _send(self, command: dict[str, object]) -> dict[str, Any]:
         assert self._process.stdin is not None
-        try:
+        with suppress(BrokenPipeError):  # what it died of is in its log, which reading finds
             self._process.stdin.write(json.dumps(command) + "\n")
             self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # what it died of is in its log, which reading finds
         return self._read()
 
     def _read(self) -> dict[str, Any]:
@@ -79,8 +79,15 @@ class Rival:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process."""
         assert self._process.stdin is not None
-        self._process.stdin.close()
+        assert self._process.stdout is not None
         self._process.kill()
         self._process.wait()
+        with suppress(BrokenPipeError):  # of a command that it did not live to read
+            self._process.stdin.close()
+        self._process.stdout.close()
         self._log.close()

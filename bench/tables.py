@@ -52,10 +52,21 @@ class TextTable:
                 for number, content in enumerate(contents):
                     vector = None if vectors is None else literal(vectors[number])
                     rows.write_row((number, content, vector))
-            self._connection.execute(f"CREATE INDEX ON {CHUNKS} USING gin (tsv)")
+            self.index()
             self._connection.execute(f"VACUUM ANALYZE {CHUNKS}")
 
         return timed(load) / 1000
+
+    def index(self) -> None:
+        """Make the GIN index of a table that is filled bit by bit."""
+        self._connection.execute(f"CREATE INDEX ON {CHUNKS} USING gin (tsv)")
+
+    def add(self, first: int, contents: Sequence[str]) -> None:
+        """Store a document in one transaction, its chunks numbered from `first`."""
+        copy = f"COPY {CHUNKS} (id, content) FROM STDIN"
+        with self._connection.transaction(), self._connection.cursor() as cursor, cursor.copy(copy) as rows:
+            for number, content in enumerate(contents, first):
+                rows.write_row((number, content))
 
     def any_word(self, question: str) -> Sequence[int]:
         return self._ask(_ANY, question)
