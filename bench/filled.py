@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
-from uuid import UUID
 
 import numpy as np
 import psycopg
@@ -32,12 +31,11 @@ SELECT (SELECT sum(pg_column_size(first_term) + pg_column_size(dictionary) + pg_
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """A workspace of `size` chunks; chunk i is `places[i]`, line i of `corpus`, and row i of `vectors`."""
+    """A workspace of `size` chunks, which are the lines of `corpus` and the rows of `vectors`."""
 
     tenant: Tenant
     size: int
     text_bytes: int
-    places: dict[tuple[UUID, int], int]
     corpus: Path
     vectors: NDArray[np.float32] | None
     vectors_path: Path
@@ -56,7 +54,7 @@ def fill(store: Store, texts: Texts, size: int, folder: Path, results: Results, 
     vectors = Clusters(DIMENSION).vectors(size, part=0) if model else None
     if vectors is not None:
         np.save(vectors_path, vectors)
-    places: dict[tuple[UUID, int], int] = {}
+    done = 0
     text_bytes, storing = 0, 0.0
     growth: list[tuple[float, float]] = []
     say(f"{size:,} chunks: filling")
@@ -64,23 +62,21 @@ def fill(store: Store, texts: Texts, size: int, folder: Path, results: Results, 
     with corpus.open("w", encoding="utf-8") as lines, superuser:
         for analyzed in texts.documents(size, passages=PASSAGES):
             title, passages = analyzed.document.title, analyzed.document.passages
-            first = len(places)
-            windows = [] if vectors is None else [one[np.newaxis] for one in vectors[first : first + len(passages)]]
+            windows = [] if vectors is None else [one[np.newaxis] for one in vectors[done : done + len(passages)]]
             began = perf_counter()
             document = Document(title, passages, windows)
-            source_id = workspace.add(document, model=model, analyzed=analyzed.terms)
+            workspace.add(document, model=model, analyzed=analyzed.terms)
             storing += perf_counter() - began
             merging.tidy()
-            for ordinal, passage in enumerate(passages):
-                places[source_id, ordinal] = len(places)
-                lines.write(json.dumps(f"{title}\n{passage}") + "\n")
+            lines.writelines(json.dumps(f"{title}\n{passage}") + "\n" for passage in passages)
+            done += len(passages)
             text_bytes += analyzed.size
-            if (len(places) * _LOOKS) // size > len(growth):
-                growth.append((len(places), total_bytes(superuser, LEXICAL_TABLES) / text_bytes))
+            if done * _LOOKS // size > len(growth):
+                growth.append((done, total_bytes(superuser, LEXICAL_TABLES) / text_bytes))
         superuser.execute("VACUUM ANALYZE")
         superuser.execute("CHECKPOINT")
         results.series[f"growth {size}"] = growth
-        filled = Filled(Tenant(workspace), size, text_bytes, places, corpus, vectors, vectors_path)
+        filled = Filled(Tenant(workspace), size, text_bytes, corpus, vectors, vectors_path)
         _report(results, filled, superuser, merging, storing)
     return filled
 

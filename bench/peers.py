@@ -58,14 +58,17 @@ class BM25S:
     def __init__(self) -> None:
         self._bm25s = importlib.import_module("bm25s")
         self._stemmer = importlib.import_module("Stemmer").Stemmer("english")
-        self._texts: list[str] = []
+        self._corpus = ""
+        self._more: list[str] = []
 
     def load(self, command: dict[str, Any]) -> None:
-        self._texts = list(texts(command["corpus"]))
+        self._corpus = command["corpus"]
         self._index_all()
 
     def _index_all(self) -> None:
-        tokens = self._bm25s.tokenize(self._texts, stopwords="en", stemmer=self._stemmer, show_progress=False)
+        # The texts are not kept: a million of them would double the memory of the process.
+        every = [*texts(self._corpus), *self._more]
+        tokens = self._bm25s.tokenize(every, stopwords="en", stemmer=self._stemmer, show_progress=False)
         self._index = self._bm25s.BM25(k1=1.2, b=0.75)
         self._index.index(tokens, show_progress=False)
 
@@ -75,7 +78,7 @@ class BM25S:
         return [int(one) for one in found[0]]
 
     def add(self, text: str) -> None:
-        self._texts.append(text)
+        self._more.append(text)
         self._index_all()
 
 
