@@ -11,9 +11,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any, Final
 from unittest import mock
 from uuid import UUID
@@ -28,6 +27,7 @@ from minirag.knowledge.filters import Filters
 from minirag.knowledge.hits import Hit
 from minirag.knowledge.lexical import search as lexical
 from minirag.knowledge.lexical.analyzer import terms
+from minirag.knowledge.vectors import search as vectors
 from minirag.runtime import db, telemetry
 
 TOP: Final = 10
@@ -86,28 +86,17 @@ class Tenant:
     def keyword(self, question: str, k: int = TOP) -> Sequence[Hit]:
         """Analyze a question and find the chunks that match its words best."""
         asked = terms(question, "en")
-        with db.transaction(self._tenant, snapshot=True) as tx:
+        with db.snapshot(self._tenant) as tx:
             return lexical.search(tx, self.workspace.id, asked, k=k, filters=Filters()).hits
 
     def nearest(self, model: str, vector: NDArray[np.float32], k: int = TOP) -> Sequence[Hit]:
         """Find the chunks whose vectors are nearest."""
-        with db.transaction(self._tenant, snapshot=True) as tx:
-            return _vector_search(tx, self.workspace.id, model, vector, k)
+        with db.snapshot(self._tenant) as tx:
+            return vectors.search(tx, self.workspace.id, model, vector, k=k, filters=Filters())
 
     @property
     def _tenant(self) -> db.Tenant:
         return db.Tenant(workspace_id=self.workspace.id)
-
-
-def _vector_search(
-    tx: db.Connection, workspace_id: UUID, model: str, vector: NDArray[np.float32], k: int
-) -> Sequence[Hit]:
-    vectors: Any = import_module("minirag.knowledge.vectors")
-    if not hasattr(vectors, "__path__"):  # one module, searched by its Request alone
-        hits: Sequence[Hit] = vectors.Request(tx, workspace_id, model, vector, k=k, filters=Filters()).hits()
-        return hits
-    search: Callable[..., Sequence[Hit]] = import_module("minirag.knowledge.vectors.search").search
-    return search(tx, workspace_id, model, vector, k=k, filters=Filters())
 
 
 class Merging:
@@ -154,3 +143,13 @@ def bytes_of(work: Callable[[], object]) -> int:
     own = moved() - before
     work()
     return moved() - before - 2 * own
+
+
+def processor_seconds() -> tuple[float, float]:
+    """Processor time that this process, and its connection's server process, took so far.
+
+    Unlike a latency, it does not count what a busy machine makes them wait.
+    """
+    with db.transaction(db.NOBODY) as tx:
+        server = tx.info.backend_pid
+    return process_time(), int(Path(f"/proc/{server}/schedstat").read_text("ascii").split()[0]) / 1e9

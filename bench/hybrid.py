@@ -78,6 +78,7 @@ def measure(
             search(question)
         taken = interleave(len(questions), contenders)
         results.latency("hybrid", size, taken, {})
+        results.processor("hybrid", size, lambda number: search(questions[number]), len(questions))
         _bounds(results, size)
         moved = [bytes_of(partial(search, question)) for question in questions]
         results.fact("hybrid", size, "moved by a question, warm, p50", float(np.median(moved)) / 1000, "kB")

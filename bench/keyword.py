@@ -77,6 +77,7 @@ def measure(
 
         taken = interleave(len(questions), contenders)
         results.latency("keyword", size, taken, {})
+        results.processor("keyword", size, lambda number: keyword(questions[number]), len(questions))
     _bounds(results, size)
     _traffic(results, filled, warm_up, questions)
 

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from bench.engine import processor_seconds
+
 # From the number of a question to the milliseconds it took; None if it could not be asked.
 Contender = Callable[[int], float | None]
 
@@ -77,6 +79,15 @@ class Results:
             self.latencies.append(Latency(part, size, system, p50, p95, len(times), of_ours, notes.get(system, "")))
             ratio = "" if of_ours is None else f"{of_ours:8.1f} x"
             say(f"  {ratio:>10}  {system:40} p50 {p50:8.2f}  p95 {p95:8.2f} ms")
+
+    def processor(self, part: str, size: int, work: Callable[[int], object], count: int) -> None:
+        """Note the processor time that `work` takes, a question, here and in the server."""
+        before = processor_seconds()
+        for number in range(count):
+            work(number)
+        here, there = ((now - then) * 1000 / count for now, then in zip(processor_seconds(), before, strict=True))
+        self.fact(part, size, "processor time of a question, warm: the function", here, "ms")
+        self.fact(part, size, "processor time of a question, warm: the database", there, "ms")
 
     def median(self, part: str, size: int, system: str = OURS) -> tuple[float, float] | None:
         """The p50 and p95 of a system, if it was measured."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bench.engine import TOP, Merging, Tenant, bytes_of, forget, forgotten
 from bench.results import OURS, Contender, Results, interleave, say, timed
 from bench.synthetic import Clusters, nearest
-from bench.tables import literal
+from bench.tables import literal, total_bytes
 from evals.store import Document, Store
 from minirag.knowledge.hits import Hit
 
@@ -74,6 +74,9 @@ def measure(results: Results, store: Store, dimension: int, total: int, asked: i
         superuser = stack.enter_context(psycopg.connect(store.postgres.superuser_url, autocommit=True))
         superuser.execute("SET maintenance_work_mem = '1GB'")
         superuser.execute("VACUUM ANALYZE")
+        for table in ("chunk_vectors", "vector_signatures"):
+            each = total_bytes(superuser, [table]) / total
+            results.fact(f"vector {dimension}", total, f"{table} on disk", each, "bytes a chunk")
         if "pgvector-hnsw-shared" in peers:
             taken = _index(superuser, "peer_vectors", dimension, [one.id for one in tenants])
             results.fact(f"vector {dimension}", total, "pgvector, HNSW of the shared table: built", taken, "s")
@@ -140,6 +143,7 @@ def _measure(
     for name, search in searches.items():
         contenders[name] = lambda number, search=search: timed(partial(search, queries[number]))  # type: ignore[misc]
     results.latency(part, size, interleave(len(queries), contenders), {})
+    results.processor(part, size, lambda number: searches[OURS](queries[number]), len(queries))
     ours = results.median(part, size)
     if ours is not None and size in _LIMITS_MS:
         results.fact(part, size, "p50", ours[0], "ms", most=_LIMITS_MS[size])
