@@ -72,7 +72,7 @@ def fill(store: Store, texts: Texts, size: int, folder: Path, results: Results, 
             done += len(passages)
             text_bytes += analyzed.size
             if done * _LOOKS // size > len(growth):
-                growth.append((done, total_bytes(superuser, LEXICAL_TABLES) / text_bytes))
+                growth.append((done, 100 * total_bytes(superuser, LEXICAL_TABLES) / text_bytes))
         superuser.execute("VACUUM ANALYZE")
         superuser.execute("CHECKPOINT")
         results.series[f"growth {size}"] = growth

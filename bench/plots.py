@@ -7,8 +7,8 @@ from typing import Final
 
 Points = Sequence[tuple[float, float]]
 
-_WIDTH, _HEIGHT = 720, 400
-_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 250, 40, 50
+_WIDTH, _HEIGHT = 800, 400
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 310, 48, 50
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 _COLOURS: Final = ("#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999")
 
@@ -23,7 +23,7 @@ def lines(title: str, across: str, up: str, series: Mapping[str, Points], *, log
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>',
         _text(_LEFT, 22, title, "start", size=15),
         _text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 12, across, "middle"),
-        _text(_LEFT, _TOP - 4, up, "middle"),
+        _text(_LEFT, _TOP - 8, up, "middle"),
     ]
     for value in xs.ticks():
         parts.append(_line(xs.at(value), _TOP, xs.at(value), _HEIGHT - _BOTTOM))

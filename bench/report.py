@@ -6,7 +6,7 @@ Each run replaces what it measured, a part at a size with all its peers, and lea
 import json
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,7 @@ _ROOT: Final = Path(__file__).parent.parent
 _HOME: Final = _ROOT / ".local" / "bench"
 _DOCUMENT: Final = _ROOT / "docs" / "performance.md"
 _BEGIN, _END = "<!-- measured -->", "<!-- /measured -->"
+_RECALL, _FEWEST = ": recall@10", ": fewest chunks found"
 _TITLES: Final = {
     "fill": "Filling a workspace",
     "keyword": "Keyword search",
@@ -67,8 +68,14 @@ def _merged(old: dict[str, Any] | None, new: Results) -> Results:
     if old is None:
         return new
     again = {(one.part, one.size) for one in new.facts} | {(one.part, one.size) for one in new.latencies}
-    latencies = [Latency(**one) for one in old["latencies"] if (one["part"], one["size"]) not in again]
-    facts = [Fact(**one) for one in old["facts"] if (one["part"], one["size"]) not in again]
+
+    def stays(part: str, size: int) -> bool:
+        # Tenants of another shared table are not to be compared with these.
+        shared = part.startswith("vector")
+        return not any(part == done and (shared or size == of) for done, of in again)
+
+    latencies = [one for one in (Latency(**row) for row in old["latencies"]) if stays(one.part, one.size)]
+    facts = [one for one in (Fact(**row) for row in old["facts"]) if stays(one.part, one.size)]
     series = {name: [(x, y) for x, y in points] for name, points in old["series"].items()}
     return Results(new.setting, latencies + new.latencies, facts + new.facts, series | new.series, new.missing)
 
@@ -91,7 +98,8 @@ def _tables(results: Results) -> Iterator[str]:
             yield f"| {title} | {one.size:,} | {one.name} | {_value(one)} | {one.promise} | {kept} |"
     for part, title in _TITLES.items():
         latencies = [one for one in results.latencies if one.part == part]
-        facts = [one for one in results.facts if one.part == part and not one.promise]
+        every = [one for one in results.facts if one.part == part]
+        facts = [one for one in every if not one.promise and not one.name.endswith((_RECALL, _FEWEST))]
         if not latencies and not facts:
             continue
         yield from ("", f"### {title}")
@@ -101,11 +109,31 @@ def _tables(results: Results) -> Iterator[str]:
                 ratio = "" if row.of_ours is None else f"{row.of_ours:.1f}"
                 name = f"**{row.system}**" if row.system == OURS else row.system
                 yield f"| {row.size:,} | {ratio} | {name} | {row.p50:.2f} | {row.p95:.2f} |"
+        yield from _recall(every)
         if facts:
             yield from ("", "| chunks | | |", "|--:|---|--:|")
             for one in sorted(facts, key=lambda one: one.size):
                 yield f"| {one.size:,} | {one.name} | {_value(one)} |"
     yield ""
+
+
+def _recall(facts: Sequence[Fact]) -> Iterator[str]:
+    """What each system finds, a row for each tenant."""
+    found = {(one.name, one.size): one.value for one in facts}
+    systems = list(dict.fromkeys(one.name.removesuffix(_RECALL) for one in facts if one.name.endswith(_RECALL)))
+    if not systems:
+        return
+    heads = [f" {system} |" for system in systems]
+    yield from ("", "Recall@10, and the fewest chunks that a question found:", "")
+    yield from (f"| chunks |{''.join(heads)}", "|--:|" + "--:|" * len(systems))
+    for size in sorted({size for name, size in found if name.endswith(_RECALL)}):
+        cells = [
+            f" {found[system + _RECALL, size]:.3f}, {found[system + _FEWEST, size]:.0f} |"
+            if (system + _RECALL, size) in found
+            else " |"
+            for system in systems
+        ]
+        yield f"| {size:,} |{''.join(cells)}"
 
 
 def _value(fact: Fact) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from cachetools import LRUCache
 
-from bench import engine, texts
+from bench import engine, report, texts
 from bench.plots import lines
 from bench.results import OURS, Results, interleave
 from bench.rivals import Missing, Rival
@@ -110,3 +110,28 @@ def test_plots_are_well_formed() -> None:
     for logarithmic in (False, True):
         plot = lines("a < b", "x", "y", {"one & two": [(1, 0.5), (10, 3)]}, logarithmic=logarithmic)
         assert ET.fromstring(plot).tag.endswith("svg")
+
+
+def test_a_run_replaces_what_it_measured_and_leaves_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    document = tmp_path / "docs.md"
+    document.write_text("before\n<!-- measured -->\nold\n<!-- /measured -->\nafter\n")
+    monkeypatch.setattr(report, "_ROOT", tmp_path)
+    monkeypatch.setattr(report, "_HOME", tmp_path / "bench")
+    monkeypatch.setattr(report, "_DOCUMENT", document)
+    for size, milliseconds in ((10, 1.0), (20, 2.0), (10, 3.0)):
+        results = Results()
+        results.latency("keyword", size, {OURS: [milliseconds], "peer": [30.0]}, {})
+        results.fact("keyword", size, "p50", milliseconds, "ms", most=2.5)
+        results.series["churn 10"] = [(0.0, 10.0), (1.0, 20.0)]
+        report.write(results, publish=size == 10)
+    kept = json.loads((tmp_path / "bench" / "retrieval.json").read_text())
+    assert {(one["size"], one["p50"]) for one in kept["latencies"] if one["system"] == OURS} == {(10, 3.0), (20, 2.0)}
+    text = document.read_text()
+    assert text.startswith("before\n<!-- measured -->\n")
+    assert text.endswith("<!-- /measured -->\nafter\n")
+    assert "| 10 | 10.0 | peer | 30.00 | 30.00 |" in text
+    assert "| Keyword search | 10 | p50 | 3 ms | <= 2.5 | **missed** |" in text
+    assert {one.name for one in (tmp_path / "bench").glob("*.svg")} == {"keyword.svg", "churn.svg"}
+    capfd.readouterr()
