@@ -92,25 +92,16 @@ layers: $(VENV)/.test .build/.ranks ## Build the Lambda layer and the functions'
 synth: layers ## Synthesize the CloudFormation template into cdk.out
 	@$(PY) -m infra.app
 
-# What is measured beside, in an environment of its own.
-PEERS := .build/peers
-$(PEERS)/.ready: requirements/peers.txt $(VENV)/.base
-	@echo "Installing what the benchmarks compare with into $(PEERS) (once)"
-	@$(PYTHON) -m venv $(PEERS)
-	@VIRTUAL_ENV=$(PEERS) $(VENV)/bin/uv pip install --quiet --require-hashes -r requirements/peers.txt \
-	  || $(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/peers.txt
-	@touch $@
-
-with_peers := $(VENV)/.test .build/.ranks $(if $(wildcard requirements/peers.txt),$(PEERS)/.ready)
-
 .PHONY: bench
-bench: $(with_peers) ## Measure: cold starts, retrieval beside peers; takes half an hour
+bench: $(VENV)/.test .build/.ranks ## Measure: cold starts, retrieval beside its peers; half an hour
 	@$(PY) -m bench.cold_start
+	@$(MAKE) --no-print-directory $(PEERS)/.installed || echo "The peers could not be installed."
 	@$(PY) -m bench.retrieval $(ARGS)
 
 .PHONY: bench-full
-bench-full: $(with_peers) ## Measure retrieval up to a million chunks; takes hours
-	@$(PY) -m bench.retrieval --sizes 2000 10000 100000 1000000 --vectors 384:200000 1536:200000 $(ARGS)
+bench-full: ## Measure retrieval up to a million chunks; hours
+	@$(MAKE) --no-print-directory bench \
+	  ARGS="--sizes 2000 10000 100000 1000000 --vectors 384:200000 1536:200000 $(ARGS)"
 
 # A peer that cannot be installed is left out of the report.
 .PHONY: eval
