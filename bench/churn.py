@@ -11,10 +11,22 @@ import numpy as np
 import psycopg
 
 from bench.engine import LEXICAL_TABLES, Merging
+from bench.filled import CONTENT
 from bench.results import Results, say
-from bench.tables import total_bytes
+from bench.tables import number, total_bytes
 from bench.texts import SEED, Texts
 from evals.store import Store
+
+# Bytes on disk of the index, by what they are of.
+_RELATIONS: Final = """
+SELECT CASE c.relkind WHEN 'i' THEN 'indexes' WHEN 't' THEN 'long values' ELSE 'rows' END, sum(pg_relation_size(c.oid))
+FROM pg_class t
+JOIN pg_class c ON c.oid IN (t.oid, t.reltoastrelid)
+    OR c.oid IN (SELECT indexrelid FROM pg_index WHERE indrelid IN (t.oid, t.reltoastrelid))
+WHERE t.oid = ANY(%s::text[]::regclass[])
+GROUP BY 1
+ORDER BY 1
+"""
 
 _LENGTHS: Final = (10, 50)  # chunks of a document, by turns
 _NAP_SECONDS: Final = 5
@@ -59,6 +71,8 @@ def measure(results: Results, store: Store, texts: Texts, size: int) -> None:
                 looked = now
             sleep(max(0.0, began + (step + 1) * _ROUND_SECONDS * _ROUNDS / steps - perf_counter()))
         took = perf_counter() - began
+        relations = superuser.execute(_RELATIONS, (list(LEXICAL_TABLES),)).fetchall()
+        content = number(superuser, CONTENT)
         superuser.execute("ALTER SYSTEM RESET autovacuum_naptime")
         superuser.execute("SELECT pg_reload_conf()")
     results.series[f"churn {size}"] = series
@@ -66,5 +80,8 @@ def measure(results: Results, store: Store, texts: Texts, size: int) -> None:
     results.fact("churn", size, "replaced", _ROUNDS * size / took, "chunks/s")
     results.fact("churn", size, "index on disk, median", float(np.median(late)), "% of the text", most=_MOST)
     results.fact("churn", size, "index on disk, largest", max(late), "% of the text", most=_MOST)
+    for name, taken in relations:
+        results.fact("churn", size, f"at the end: {name}", 100 * float(taken) / live, "% of the text")
+    results.fact("churn", size, "at the end: what it holds", 100 * content / live, "% of the text")
     results.fact("churn", size, "merges", len(merging.merges) - merges, "")
     results.fact("churn", size, "longest merge", max(merging.merges, default=0.0), "s")

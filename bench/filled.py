@@ -22,7 +22,8 @@ PASSAGES: Final = 100  # of a document
 DIMENSION: Final = 384
 _LOOKS: Final = 20  # at the size of the index while it grows
 
-_CONTENT: Final = """
+# Bytes of the index that are live: postings, dictionaries, lengths.
+CONTENT: Final = """
 SELECT (SELECT sum(pg_column_size(first_term) + pg_column_size(dictionary) + pg_column_size(postings))
         FROM lexical_pages)
      + (SELECT sum(pg_column_size(lengths)) FROM lexical_segments)
@@ -88,7 +89,7 @@ def _report(
     on_disk = total_bytes(superuser, LEXICAL_TABLES)
     results.fact("fill", size, "text", filled.text_bytes / 1e6, "MB")
     results.fact("fill", size, "index on disk, after VACUUM", on_disk * of_text, "% of the text", most=50)
-    results.fact("fill", size, "index, what it holds", number(superuser, _CONTENT) * of_text, "% of the text")
+    results.fact("fill", size, "index, what it holds", number(superuser, CONTENT) * of_text, "% of the text")
     results.fact("fill", size, "segments", number(superuser, "SELECT count(*) FROM lexical_segments"), "")
     results.fact("fill", size, "merges", len(merging.merges), "")
     results.fact("fill", size, "longest merge", max(merging.merges, default=0), "s")
