@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import psycopg
 
-from bench.engine import Merging
+from bench.engine import Merging, processor_seconds
 from bench.results import Results, say, timed
 from bench.tables import TextTable
 from bench.texts import SEED, Texts
@@ -29,21 +29,25 @@ def measure(results: Results, store: Store, texts: Texts, size: int) -> None:
         merging = Merging(workspace.id)
         # Made beforehand, so that only what ingestion does is timed.
         documents = list(texts.documents(size, passages=length, seed=SEED + length))
-        ids, storing, theirs = [], 0.0, 0.0
+        ids, storing, theirs, busy = [], 0.0, 0.0, np.zeros(2)
         with psycopg.connect(store.postgres.superuser_url, autocommit=True) as superuser:
             table = TextTable(superuser)
             table.index()
             for number, analyzed in enumerate(documents):
+                before = np.array(processor_seconds())
                 began = perf_counter()
                 ids.append(workspace.add(analyzed.document, analyzed=analyzed.terms))
                 storing += perf_counter() - began
                 merging.tidy()
+                busy += np.array(processor_seconds()) - before
                 theirs += timed(partial(table.add, number * length, analyzed.document.passages)) / 1000
             table.drop()
         what = f"documents of {length}"
         results.fact("ingest", size, f"{what}: stored, merges apart", size / storing, "chunks/s")
         results.fact("ingest", size, f"{what}: stored", size / (storing + merging.seconds), "chunks/s", least=_LEAST)
         results.fact("ingest", size, f"{what}: into a table with tsvector and GIN", size / theirs, "chunks/s")
+        for where, seconds in zip(("the function", "the database"), busy.tolist(), strict=True):
+            results.fact("ingest", size, f"{what}: processor time of 1,000 chunks, {where}", 1e6 * seconds / size, "ms")
         results.fact("ingest", size, f"{what}: merges", len(merging.merges), "")
         results.fact("ingest", size, f"{what}: longest merge", max(merging.merges, default=0.0), "s")
 
