@@ -40,14 +40,16 @@ def main() -> int:
     # Log lines are part of the work of a function; here nobody reads them.
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
-    results = Results()
-    run(results, arguments)
-    report.write(results, publish=arguments.publish)
+    run(Results(), arguments)
     return 0
 
 
 def run(results: Results, arguments: argparse.Namespace) -> None:
-    """Measure what is asked for, each size in a database of its own."""
+    """Measure what is asked for, each size in a database of its own; write after each part, for a run may be ended."""
+
+    def write() -> None:
+        report.write(results, publish=arguments.publish)
+
     texts = corpus.load()
     report.describe(results, texts)
     parts, peers, interpreter = arguments.parts, arguments.peers, arguments.peers_python
@@ -60,16 +62,20 @@ def run(results: Results, arguments: argparse.Namespace) -> None:
             for part, measure in (("keyword", keyword.measure), ("hybrid", hybrid.measure)):
                 if part in parts and (part == "keyword" or using is not None):
                     measure(results, filled, database.postgres.superuser_url, warm_up, questions, peers, interpreter)
+                    write()
     if "ingest" in parts:
         with store() as database:
             ingest.measure(results, database, texts, _INGESTED)
+        write()
     if "churn" in parts:
         with store() as database:
             churn.measure(results, database, texts, _INGESTED)
+        write()
     for wanted in arguments.vectors if "vector" in parts else []:
         dimension, total = map(int, wanted.split(":"))
         with store() as database:
             vector.measure(results, database, dimension, total, arguments.questions, peers)
+        write()
 
 
 if __name__ == "__main__":
