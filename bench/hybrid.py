@@ -77,7 +77,7 @@ def measure(
         for question in warm_up:
             search(question)
         taken = interleave(len(questions), contenders)
-        results.latency("hybrid", size, taken, {})
+        results.latency("hybrid", size, taken)
         results.processor("hybrid", size, lambda number: search(questions[number]), len(questions))
         _bounds(results, size)
         moved = [bytes_of(partial(search, question)) for question in questions]

@@ -76,7 +76,7 @@ def measure(
                 one(question)
 
         taken = interleave(len(questions), contenders)
-        results.latency("keyword", size, taken, {})
+        results.latency("keyword", size, taken)
         results.processor("keyword", size, lambda number: keyword(questions[number]), len(questions))
     _bounds(results, size)
     _traffic(results, filled, warm_up, questions)

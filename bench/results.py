@@ -28,7 +28,6 @@ class Latency:
     p95: float
     count: int
     of_ours: float | None = None
-    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ class Results:
         verdict = "" if kept is None else f"  ({promise}: {'kept' if kept else 'MISSED'})"
         say(f"    {name}: {value:.4g} {unit}{verdict}")
 
-    def latency(self, part: str, size: int, taken: Mapping[str, Sequence[float]], notes: Mapping[str, str]) -> None:
+    def latency(self, part: str, size: int, taken: Mapping[str, Sequence[float]]) -> None:
         """Note what `interleave` took, Mini-RAG's first."""
         ours = float(np.median(taken[OURS]))
         for system, times in sorted(taken.items(), key=lambda item: item[0] != OURS):
@@ -76,7 +75,7 @@ class Results:
                 continue
             p50, p95 = np.percentile(times, [50, 95]).tolist()
             of_ours = None if system == OURS else p50 / ours
-            self.latencies.append(Latency(part, size, system, p50, p95, len(times), of_ours, notes.get(system, "")))
+            self.latencies.append(Latency(part, size, system, p50, p95, len(times), of_ours))
             ratio = "" if of_ours is None else f"{of_ours:8.1f} x"
             say(f"  {ratio:>10}  {system:40} p50 {p50:8.2f}  p95 {p95:8.2f} ms")
 

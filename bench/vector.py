@@ -142,7 +142,7 @@ def _measure(
     contenders: dict[str, Contender] = {_COLD: cold}
     for name, search in searches.items():
         contenders[name] = lambda number, search=search: timed(partial(search, queries[number]))  # type: ignore[misc]
-    results.latency(part, size, interleave(len(queries), contenders), {})
+    results.latency(part, size, interleave(len(queries), contenders))
     results.processor(part, size, lambda number: searches[OURS](queries[number]), len(queries))
     ours = results.median(part, size)
     if ours is not None and size in _LIMITS_MS:

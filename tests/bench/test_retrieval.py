@@ -63,7 +63,7 @@ def test_all_are_asked_everything_and_in_changing_order() -> None:
 
 def test_ratios_are_of_medians_over_ours(capfd: pytest.CaptureFixture[str]) -> None:
     results = Results()
-    results.latency("keyword", 10, {"peer": [4.0, 6.0, 8.0], OURS: [1.0, 2.0, 9.0]}, {})
+    results.latency("keyword", 10, {"peer": [4.0, 6.0, 8.0], OURS: [1.0, 2.0, 9.0]})
     assert [(one.system, one.of_ours) for one in results.latencies] == [(OURS, None), ("peer", 3.0)]
     assert "3.0 x" in capfd.readouterr().err
 
@@ -122,7 +122,7 @@ def test_a_run_replaces_what_it_measured_and_leaves_the_rest(
     monkeypatch.setattr(report, "_DOCUMENT", document)
     for size, milliseconds in ((10, 1.0), (20, 2.0), (10, 3.0)):
         results = Results()
-        results.latency("keyword", size, {OURS: [milliseconds], "peer": [30.0]}, {})
+        results.latency("keyword", size, {OURS: [milliseconds], "peer": [30.0]})
         results.fact("keyword", size, "p50", milliseconds, "ms", most=2.5)
         results.series["churn 10"] = [(0.0, 10.0), (1.0, 20.0)]
         report.write(results, publish=size == 10)
