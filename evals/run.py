@@ -63,18 +63,25 @@ def _product(database: Store, chosen: Set, read: Sequence[Document], embedder: E
 
 
 def _work(chosen: Set, read: Sequence[Document], embedder: Embedder) -> Work:
-    """The same for the peers: a passage begins with its title, and has one vector, of as much as the model reads."""
+    """The same for the peers: a passage begins with its title, and has one vector, of as much as the model reads.
+
+    There are no vectors where the model does not know the language.
+    """
     pairs = [(source, passage) for source, one in zip(chosen.sources, read, strict=True) for passage in one.passages]
     texts = [f"{source.title}\n{passage}".strip() for source, passage in pairs]
-    questions = list(chosen.questions.values())
+    knows = embedder.languages is None or chosen.language in embedder.languages
+    passages, questions = (
+        embedder.embed(some if knows else (), seconds=_SECONDS).vectors
+        for some in (texts, list(chosen.questions.values()))
+    )
     return Work(
         name=chosen.name,
         language=chosen.language,
         questions=chosen.questions,
         documents=[source.id for source, _ in pairs],
         texts=texts,
-        passage_vectors=embedder.embed(texts, seconds=_SECONDS).vectors,
-        question_vectors=embedder.embed(questions, seconds=_SECONDS).vectors,
+        passage_vectors=passages,
+        question_vectors=questions,
     )
 
 

@@ -26,8 +26,7 @@ def main(name: str, folder: Path, url: str) -> None:
     """Answer every set's questions by one peer."""
     for one in sorted(path.parent for path in folder.glob("*/set.json")):
         work = read(one)
-        # The vectors are those of a model that reads English.
-        if name in KEYWORD or work.language == "en":
+        if name in KEYWORD or len(work.passage_vectors):
             started = time.monotonic()
             run = SYSTEMS[name](work, url)
             (one / f"{name}.json").write_text(json.dumps(run), "utf-8")

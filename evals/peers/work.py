@@ -2,7 +2,7 @@
 
     set.json            {"language", "questions": {id: text}}
     passages.jsonl      {"document", "text"}: the title and the passage, in the order of the vectors
-    passages.npy        (passages, dimension) float32, unit vectors
+    passages.npy        (passages, dimension) float32, unit vectors; none where the model does not know the language
     questions.npy       (questions, dimension) float32, in the order of the questions
     <system>.json       {question: [document, best first]}, written by the peer
 
