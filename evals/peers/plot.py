@@ -20,7 +20,9 @@ def main(results: Path, picture: Path) -> None:
     from matplotlib import pyplot as plt
 
     of_set = json.loads(results.read_text("utf-8"))
-    systems = [name for name in next(iter(of_set.values())) if not name.startswith("hybrid,")]
+    systems = [
+        name for name in dict.fromkeys(n for one in of_set.values() for n in one) if not name.startswith("hybrid,")
+    ]
     peers = iter(_PEERS)
     figure, axes = plt.subplots(figsize=(14, 4.5), layout="constrained")
     width = 0.85 / len(systems)
