@@ -100,9 +100,12 @@ class Workspace:
         """Do the merges that are due, of at most `most` chunks each, and say how many there were."""
         done = 0
         while True:
-            with db.transaction(db.Tenant(workspace_id=self.id)) as tx:
+            with db.snapshot(db.Tenant(workspace_id=self.id)) as tx:
                 wanted = merge.due(tx, self.id)
-                if wanted is None or wanted.chunks > most or not merge.run(tx, self.id, wanted, carry=vectors.carry):
+            if wanted is None or wanted.chunks > most:
+                return done
+            with db.transaction(db.Tenant(workspace_id=self.id)) as tx:
+                if not merge.run(tx, self.id, wanted, carry=vectors.carry):
                     return done
             done += 1
 

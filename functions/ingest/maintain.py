@@ -47,7 +47,7 @@ def maintain(workspace_id: UUID, *, remaining_seconds: Callable[[], float]) -> N
 
 
 def _due(workspace_id: UUID) -> merge.Due | None:
-    with db.transaction(db.Tenant(workspace_id=workspace_id)) as tx:
+    with db.snapshot(db.Tenant(workspace_id=workspace_id)) as tx:
         return merge.due(tx, workspace_id)
 
 
