@@ -18,6 +18,7 @@ from bench.texts import Texts
 _ROOT: Final = Path(__file__).parent.parent
 _HOME: Final = _ROOT / ".local" / "bench"
 _DOCUMENT: Final = _ROOT / "docs" / "performance.md"
+_FORMAT: Final = 1  # of the file; what has another is not read
 _BEGIN, _END = "<!-- measured -->", "<!-- /measured -->"
 _RECALL, _FEWEST = ": recall@10", ": fewest chunks found"
 _TITLES: Final = {
@@ -51,7 +52,7 @@ def write(results: Results, *, publish: bool) -> None:
     _HOME.mkdir(parents=True, exist_ok=True)
     path = _HOME / "retrieval.json"
     merged = _merged(json.loads(path.read_text("utf-8")) if path.is_file() else None, results)
-    path.write_text(json.dumps(merged.as_json(), indent=1) + "\n", "utf-8")
+    path.write_text(json.dumps({"format": _FORMAT, **merged.as_json()}, indent=1) + "\n", "utf-8")
     for name, plot in _plots(merged).items():
         (_HOME / f"{name}.svg").write_text(plot, "utf-8")
     table = "\n".join(_tables(merged))
@@ -65,7 +66,7 @@ def write(results: Results, *, publish: bool) -> None:
 
 def _merged(old: dict[str, Any] | None, new: Results) -> Results:
     """What was measured before, where it was not measured anew."""
-    if old is None:
+    if old is None or old.get("format") != _FORMAT:
         return new
     again = {(one.part, one.size) for one in new.facts} | {(one.part, one.size) for one in new.latencies}
 
