@@ -16,8 +16,8 @@ from minirag.knowledge.filters import Filters
 from minirag.knowledge.hits import Hit, Standing
 from minirag.knowledge.lexical import view
 from minirag.knowledge.lexical.view import View
+from minirag.knowledge.vectors.halfvec import HalfVector
 from minirag.knowledge.vectors.signatures import Signatures, unpack
-from minirag.knowledge.vectors.store import literal
 from minirag.runtime.db import Connection
 
 _SIGNATURES: Final = """
@@ -26,19 +26,20 @@ FROM vector_signatures
 WHERE workspace_id = %(workspace_id)s AND model = %(model)s AND NOT segment_id = ANY(%(known)s::bigint[])
 """
 
-# The nearest of a chunk's windows counts.
+# One row of pairs (_PAIR), because a row for each would take longer to read than to find. OFFSET keeps the planner from
+# reading all vectors of a workspace of which it knows too little.
 _COSINES: Final = """
-SELECT v.cosine
+SELECT string_agg(int4send(place.number::int) || float8send(1 - v.distance), ''::bytea)
 FROM unnest(%(sources)s::uuid[], %(ordinals)s::int[]) WITH ORDINALITY AS place (source_id, ordinal, number)
 CROSS JOIN LATERAL (
-    SELECT 1 - min(embedding <=> %(query)s::halfvec) AS cosine
+    SELECT embedding <=> %(query)s::halfvec AS distance
     FROM chunk_vectors
     WHERE workspace_id = %(workspace_id)s AND model = %(model)s
       AND source_id = place.source_id AND ordinal = place.ordinal
     OFFSET 0
 ) v
-ORDER BY place.number
 """
+_PAIR: Final = np.dtype([("number", ">i4"), ("cosine", ">f8")])
 
 # Chunks whose exact vectors are looked at: for each one wanted, more in a large workspace, and beside that
 # (docs/decisions/0010).
@@ -147,12 +148,16 @@ def cosines(
     values = {
         "workspace_id": workspace_id,
         "model": model,
-        "query": literal(query),
+        "query": HalfVector(query),
         "sources": f"{{{','.join([ids[at : at + 32] for at in range(0, len(ids), 32)])}}}",
         "ordinals": view.array(ordinals.tolist()),
     }
-    found = tx.cursor(binary=True).execute(_COSINES, values, prepare=True).fetchall()
-    return np.array([cosine for (cosine,) in found], dtype=np.float64)
+    row = tx.cursor(binary=True).execute(_COSINES, values, prepare=True).fetchone()
+    found = np.frombuffer((row and row[0]) or b"", dtype=_PAIR)
+    cosines = np.full(len(numbers), np.nan)
+    # The nearest of a chunk's windows counts.
+    np.fmax.at(cosines, found["number"] - 1, found["cosine"].astype(np.float64))
+    return cosines
 
 
 def _joined(kept: _Kept, bases: Mapping[int, int], new: Mapping[int, tuple[bytes, bytes]]) -> _Kept:

@@ -18,12 +18,12 @@ COUNT: Final = np.dtype(">u2")
 # Windows compared at a time: their words stay in the processor's cache.
 _BLOCK: Final = 16384
 # Windows looked at more closely: of less than many, of more, and for each chunk wanted (docs/decisions/0010).
-_CLOSER: Final = 2000
+_CLOSER: Final = 1000
 _CLOSER_OF_MANY: Final = 4000
 _MANY: Final = 300_000
-_CLOSER_PER_CHUNK: Final = 5
+_CLOSER_PER_CHUNK: Final = 6
 # Bits a dimension of the question is rounded to, for looking closer.
-_PLANES: Final = 6
+_PLANES: Final = 4
 _FAR: Final = np.uint16(0xFFFF)
 
 
