@@ -21,8 +21,8 @@ from minirag.knowledge.lexical.segment import unpack_lengths
 from minirag.runtime.db import Connection
 
 # Arrays of integers are sent in PostgreSQL's own notation, which is built far faster than a list is adapted. The runs
-# of a segment are packed as _RUN; those of removed sources are missing, or stay in what a process keeps: no live chunk
-# is theirs.
+# of a segment are packed as _RUN, its tombstones as _TOMBSTONE. The runs of removed sources are missing, or stay in
+# what a process keeps: no live chunk is theirs.
 _SEGMENTS: Final = """
 SELECT s.id, s.chunks,
        CASE WHEN s.id = ANY(%(known)s::bigint[]) THEN NULL ELSE s.lengths END,
@@ -31,13 +31,14 @@ SELECT s.id, s.chunks,
                              ORDER BY r.start)
            FROM lexical_runs r
            WHERE r.workspace_id = %(workspace_id)s AND r.segment_id = s.id
-       ) END
+       ) END,
+       (
+           SELECT string_agg(int4send(t.start) || int4send(t.size) || int8send(t.length), ''::bytea)
+           FROM lexical_tombstones t
+           WHERE t.workspace_id = %(workspace_id)s AND t.segment_id = s.id
+       )
 FROM lexical_segments s
 WHERE s.workspace_id = %(workspace_id)s
-"""
-
-_TOMBSTONES: Final = """
-SELECT segment_id, start, size, length FROM lexical_tombstones WHERE workspace_id = %(workspace_id)s
 """
 
 _ALLOWED: Final = """
@@ -54,6 +55,7 @@ WHERE s.workspace_id = %(workspace_id)s
 """
 
 _RUN: Final = np.dtype([("source", "V16"), ("first_ordinal", ">i4"), ("start", ">i4")])
+_TOMBSTONE: Final = np.dtype([("start", ">i4"), ("size", ">i4"), ("length", ">i8")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,27 +146,29 @@ class Request:
     def __init__(self, tx: Connection, workspace_id: UUID, filters: Filters) -> None:
         self._workspace_id = workspace_id
         self._kept = _kept.get(workspace_id, _EMPTY)
-        values = {"workspace_id": workspace_id, "known": array(self._kept.bases), **filters.values()}
-
-        def send(statement: str) -> Cursor[Any]:
-            return tx.cursor(binary=True).execute(statement, values, prepare=True)
-
-        self._segments, self._tombstones = send(_SEGMENTS), send(_TOMBSTONES)
-        self._allowed = None if filters == Filters() else send(_ALLOWED)
+        known = {"workspace_id": workspace_id, "known": array(self._kept.bases)}
+        self._segments: Cursor[Any] = tx.cursor(binary=True).execute(_SEGMENTS, known, prepare=True)
+        self._allowed: Cursor[Any] | None = None
+        if filters != Filters():
+            conditions = {"workspace_id": workspace_id, **filters.values()}
+            self._allowed = tx.cursor(binary=True).execute(_ALLOWED, conditions, prepare=True)
         self._view: View | None = None
 
     def view(self) -> View:
         """What was looked at."""
         if self._view is None:
-            segments = _joined(self._kept, self._segments.fetchall())
+            rows = self._segments.fetchall()
+            segments = _joined(self._kept, rows)
             if segments.nbytes <= _kept.maxsize:
                 _kept[self._workspace_id] = segments
             total, length = len(segments.lengths), segments.length
             live = None
-            for segment_id, start, size, gone in self._tombstones.fetchall():
-                live = np.ones(len(segments.lengths), dtype=np.bool_) if live is None else live
-                live[segments.bases[segment_id] + start :][:size] = False
-                total, length = total - size, length - gone
+            for segment_id, *_, packed in rows:
+                if packed:
+                    live = np.ones(len(segments.lengths), dtype=np.bool_) if live is None else live
+                    for start, size, gone in np.frombuffer(packed, dtype=_TOMBSTONE).tolist():
+                        live[segments.bases[segment_id] + start :][:size] = False
+                        total, length = total - size, length - gone
             allowed = None
             if self._allowed is not None:
                 allowed = np.zeros(len(segments.lengths), dtype=np.bool_)
@@ -179,7 +183,7 @@ def _uuid(source: bytes) -> UUID:
     return UUID(bytes=source)
 
 
-def _joined(kept: _Segments, rows: Sequence[tuple[int, int, bytes | None, bytes | None]]) -> _Segments:
+def _joined(kept: _Segments, rows: Sequence[tuple[int, int, bytes | None, bytes | None, bytes | None]]) -> _Segments:
     """The segments of `rows`, whose lengths and runs are given where they are not `kept`."""
     if len(rows) == len(kept.bases) and all(row[0] in kept.bases for row in rows):
         return kept
@@ -187,7 +191,7 @@ def _joined(kept: _Segments, rows: Sequence[tuple[int, int, bytes | None, bytes 
     lengths: list[NDArray[np.float32]] = []
     runs: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.void]]] = []
     first = 0
-    for segment_id, chunks, packed, packed_runs in rows:
+    for segment_id, chunks, packed, packed_runs, _ in rows:
         bases[segment_id] = first
         base = kept.bases.get(segment_id)
         if base is None:

@@ -93,11 +93,12 @@ class Request:
         chunks = self._chunks.view()
         spare = _SPARE_OF_MANY if chunks.total > _MANY else _SPARE
         near = self._read(chunks).nearest(self._query, spare * k + _BESIDE, chunks.findable)
-        numbers = np.concatenate([near, beside[~np.isin(beside, near)]])
+        numbers = np.concatenate([near, beside[~np.isin(beside, near)]]) if len(beside) else near
         exact = cosines(self._tx, self._workspace_id, self._model, self._query, chunks, numbers)
         # What has no vector, sorts last.
         order = np.argsort(-exact, kind="stable")[: int(np.count_nonzero(~np.isnan(exact)))]
-        best, others = numbers[order[:k]], order[k:][np.isin(numbers[order[k:]], beside)]
+        best = numbers[order[:k]]
+        others = order[k:][np.isin(numbers[order[k:]], beside)] if len(beside) else order[:0]
         return Found(
             best,
             chunks.hits(best, exact[order[:k]]),
