@@ -1,6 +1,6 @@
 """Fusion: two ranked lists become one, and what says the same twice is said once. Pure."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -19,7 +19,7 @@ _SAME: Final = 0.9
 Place = tuple[UUID, int]
 _Standing = tuple[int | None, float | None]  # rank and score in a list
 _NOWHERE: Final[_Standing] = (None, None)
-_ABSENT: Final = (_NOWHERE, _NOWHERE)
+_ABSENT: Final = (0.0, _NOWHERE, _NOWHERE)
 
 
 class Fusion(StrEnum):
@@ -34,7 +34,7 @@ class Fusion(StrEnum):
 
 
 # Of the keyword list; the vector list has the rest. Chosen on nine sets (docs/decisions/0008).
-_KEYWORD_WEIGHT: Final = {Fusion.ATTAINABLE: 0.6, Fusion.MIN_MAX: 0.5, Fusion.RECIPROCAL_RANK: 0.5}
+_KEYWORD_WEIGHT: Final = {Fusion.ATTAINABLE: 0.55, Fusion.MIN_MAX: 0.5, Fusion.RECIPROCAL_RANK: 0.5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,40 +72,37 @@ def fuse(
     the sum of the idf of the question's terms, which BM25 stays below. Without a `vector` list, keyword scores count
     alone.
     """
-    of_keyword, of_vector = _share(keyword, fusion, attainable), _share(vector or (), fusion, 1.0)
     weight = 1.0 if vector is None else _KEYWORD_WEIGHT[fusion]
-    standings: dict[Place, tuple[_Standing, _Standing]] = {}
-    for rank, hit in enumerate(keyword, 1):
-        standings[hit.source_id, hit.ordinal] = (rank if rank <= CANDIDATES else None, hit.score), _NOWHERE
-    for rank, hit in enumerate(vector or (), 1):
+    fused: dict[Place, tuple[float, _Standing, _Standing]] = {}
+    shares = _shares(keyword, fusion, attainable)
+    for rank, (hit, share) in enumerate(zip(keyword, shares, strict=True), 1):
+        standing = (rank if rank <= CANDIDATES else None), hit.score
+        fused[hit.source_id, hit.ordinal] = weight * share, standing, _NOWHERE
+    shares = _shares(vector or (), fusion, 1.0)
+    for rank, (hit, share) in enumerate(zip(vector or (), shares, strict=True), 1):
         place = hit.source_id, hit.ordinal
-        standings[place] = standings.get(place, _ABSENT)[0], (rank if rank <= CANDIDATES else None, hit.score)
-    fused = []
-    for place, (in_keyword, in_vector) in standings.items():
-        if in_keyword[0] is not None or in_vector[0] is not None:
-            score = weight * of_keyword(*in_keyword) + (1 - weight) * of_vector(*in_vector)
-            fused.append(Candidate(*place, score, *in_keyword, *in_vector))
-    return sorted(fused, key=lambda candidate: (-candidate.score, candidate.place))
+        score, in_keyword, _ = fused.get(place, _ABSENT)
+        standing = (rank if rank <= CANDIDATES else None), hit.score
+        fused[place] = score + (1 - weight) * share, in_keyword, standing
+    candidates = [
+        Candidate(*place, score, *in_keyword, *in_vector)
+        for place, (score, in_keyword, in_vector) in fused.items()
+        if in_keyword[0] is not None or in_vector[0] is not None
+    ]
+    return sorted(candidates, key=lambda candidate: (-candidate.score, candidate.place))
 
 
-def _share(hits: Sequence[Hit], fusion: Fusion, attainable: float) -> Callable[[int | None, float | None], float]:
-    """What a standing in a list counts, 0..1: by its score, if scores are taken as they are, else by its rank too."""
-    scores = [hit.score for hit in hits[:CANDIDATES]]
-    low, spread = min(scores, default=0.0), max(scores, default=0.0) - min(scores, default=0.0)
-
-    def share(rank: int | None, score: float | None) -> float:
-        if score is None:
-            return 0.0
-        if fusion is Fusion.ATTAINABLE:
-            return min(1.0, max(0.0, score / attainable))
-        if rank is None:
-            return 0.0
-        if fusion is Fusion.MIN_MAX:
-            # A list without spread counts full.
-            return (score - low) / spread if spread > 0 else 1.0
-        return (_RANK_CONSTANT + 1) / (_RANK_CONSTANT + rank)
-
-    return share
+def _shares(hits: Sequence[Hit], fusion: Fusion, attainable: float) -> list[float]:
+    """What each hit of a list counts, 0..1: by its score, if scores are taken as they are, else by its place in it."""
+    if fusion is Fusion.ATTAINABLE:
+        return [min(1.0, max(0.0, hit.score / attainable)) for hit in hits]
+    candidates, rest = hits[:CANDIDATES], [0.0] * len(hits[CANDIDATES:])
+    if fusion is Fusion.RECIPROCAL_RANK:
+        return [(_RANK_CONSTANT + 1) / (_RANK_CONSTANT + rank) for rank, _ in enumerate(candidates, 1)] + rest
+    low = min((hit.score for hit in candidates), default=0.0)
+    spread = max((hit.score for hit in candidates), default=0.0) - low
+    # A list without spread counts full.
+    return [(hit.score - low) / spread if spread > 0 else 1.0 for hit in candidates] + rest
 
 
 def distinct(candidates: Sequence[Candidate], words_of: Mapping[Place, frozenset[str]], k: int) -> list[Candidate]:

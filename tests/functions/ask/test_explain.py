@@ -56,7 +56,7 @@ def test_what_scored_less_than_k_others_is_told_so_with_its_rank(
     assert told["outcome"] == "below_k"
     assert told["keyword"] is None  # none of its words
     assert told["vector"]["rank"] == told["fused"]["rank"] == 5
-    assert told["fused"]["score"] == pytest.approx(0.4 * max(0.0, told["vector"]["score"]), abs=1e-5)
+    assert told["fused"]["score"] == pytest.approx(0.45 * max(0.0, told["vector"]["score"]), abs=1e-5)
 
 
 def test_what_is_beyond_the_candidates_of_both_lists_is_told_so(

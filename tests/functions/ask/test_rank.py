@@ -30,7 +30,7 @@ def test_a_chunk_high_in_both_lists_beats_one_that_tops_a_single_list() -> None:
 
 def test_the_score_is_the_share_of_what_bm25_could_reach_and_the_cosine() -> None:
     fused = fuse(hits((0, 5.0)), hits((0, 0.8), (1, -0.2)), attainable=20.0)
-    assert [candidate.score for candidate in fused] == pytest.approx([0.6 * 5 / 20 + 0.4 * 0.8, 0.0])
+    assert [candidate.score for candidate in fused] == pytest.approx([0.55 * 5 / 20 + 0.45 * 0.8, 0.0])
     assert (fused[0].keyword_rank, fused[0].keyword_score, fused[0].vector_rank) == (1, 5.0, 1)
     assert (fused[1].keyword_rank, fused[1].keyword_score, fused[1].vector_score) == (None, None, -0.2)
 
@@ -42,9 +42,9 @@ def test_what_lies_beyond_the_candidates_of_a_list_lends_its_score_but_is_no_can
     keyword, vector = hits((0, 10.0), (1, 9.0), (2, 8.0)), hits((2, 0.9), (3, 0.8), (0, 0.7), (4, 0.6))
     fused = {candidate.source_id: candidate for candidate in fuse(keyword, vector, attainable=20.0)}
     assert fused.keys() == {IDS[0], IDS[1], IDS[2], IDS[3]}
-    assert fused[IDS[0]].score == pytest.approx(0.6 * 10 / 20 + 0.4 * 0.7)
+    assert fused[IDS[0]].score == pytest.approx(0.55 * 10 / 20 + 0.45 * 0.7)
     assert (fused[IDS[0]].vector_rank, fused[IDS[0]].vector_score) == (None, 0.7)
-    assert fused[IDS[2]].score == pytest.approx(0.6 * 8 / 20 + 0.4 * 0.9)
+    assert fused[IDS[2]].score == pytest.approx(0.55 * 8 / 20 + 0.45 * 0.9)
     assert (fused[IDS[2]].keyword_rank, fused[IDS[2]].vector_rank) == (None, 1)
     # Where only places in the lists count, there is none to lend.
     by_rank = fuse(keyword, vector, attainable=20.0, fusion=Fusion.RECIPROCAL_RANK)

@@ -69,6 +69,8 @@ class Scored:
             # lie next to each other, so that all maxima are taken at once.
             maxima = self.scores[: blocks * _BLOCK].reshape(_BLOCK, blocks).max(axis=0)
             floor = float(np.partition(maxima, blocks - k)[blocks - k])
+        elif len(self.scores) > k:
+            floor = float(np.partition(self.scores, -k)[-k])
         over = np.flatnonzero(self.scores >= floor if floor > 0 else self.scores)
         return over[np.lexsort((over, -self.scores[over]))][:k]
 

@@ -87,7 +87,7 @@ class Found:
 
     def others(self, numbers: NDArray[np.int64]) -> list[Hit]:
         """Those of `numbers` that hold terms of the question, and are not among the best."""
-        others = numbers[~np.isin(numbers, self.best)]
+        others = numbers[~self.chunks.among(numbers, self.best)]
         others = others[self.scored.scores[others] > 0]
         return self.chunks.hits(others, self.scored.scores[others])
 

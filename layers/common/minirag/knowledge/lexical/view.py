@@ -131,6 +131,12 @@ class View:
             runs
         ]
 
+    def among(self, numbers: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of `numbers` are among the others."""
+        table = np.zeros(len(self.lengths), dtype=np.bool_)
+        table[others] = True
+        return table[numbers]
+
     def numbers(self, source_id: UUID) -> NDArray[np.int64]:
         """The live chunks of a source."""
         ends = np.append(self.segments.run_starts[1:], len(self.lengths))

@@ -4,10 +4,13 @@ from dataclasses import dataclass
 from struct import pack
 
 import numpy as np
-import psycopg
 from numpy.typing import NDArray
+from psycopg import Cursor
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
+from psycopg.rows import TupleRow
+
+from minirag.runtime.db import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,4 +30,8 @@ class _HalfVectorDumper(Dumper):
         return pack(">HH", len(obj.values), 0) + obj.values.astype(">f2").tobytes()
 
 
-psycopg.adapters.register_dumper(HalfVector, _HalfVectorDumper)
+def cursor(tx: Connection) -> Cursor[TupleRow]:
+    """A binary cursor that takes HalfVector; a connection knows only what was registered before it was opened."""
+    cursor = tx.cursor(binary=True)
+    cursor.adapters.register_dumper(HalfVector, _HalfVectorDumper)
+    return cursor

@@ -16,6 +16,7 @@ from minirag.knowledge.filters import Filters
 from minirag.knowledge.hits import Hit, Standing
 from minirag.knowledge.lexical import view
 from minirag.knowledge.lexical.view import View
+from minirag.knowledge.vectors import halfvec
 from minirag.knowledge.vectors.halfvec import HalfVector
 from minirag.knowledge.vectors.signatures import Signatures, unpack
 from minirag.runtime.db import Connection
@@ -93,17 +94,13 @@ class Request:
         chunks = self._chunks.view()
         spare = _SPARE_OF_MANY if chunks.total > _MANY else _SPARE
         near = self._read(chunks).nearest(self._query, spare * k + _BESIDE, chunks.findable)
-        numbers = np.concatenate([near, beside[~np.isin(beside, near)]]) if len(beside) else near
+        numbers = np.concatenate([near, beside[~chunks.among(beside, near)]])
         exact = cosines(self._tx, self._workspace_id, self._model, self._query, chunks, numbers)
         # What has no vector, sorts last.
         order = np.argsort(-exact, kind="stable")[: int(np.count_nonzero(~np.isnan(exact)))]
-        best = numbers[order[:k]]
-        others = order[k:][np.isin(numbers[order[k:]], beside)] if len(beside) else order[:0]
-        return Found(
-            best,
-            chunks.hits(best, exact[order[:k]]),
-            chunks.hits(numbers[others], exact[others]),
-        )
+        best, others = numbers[order[:k]], order[k:]
+        others = others[chunks.among(numbers[others], beside)]
+        return Found(best, chunks.hits(best, exact[order[:k]]), chunks.hits(numbers[others], exact[others]))
 
     def standing(self, source_id: UUID) -> Standing | None:
         """Where the best chunk of a source stands among all, its rank by signatures; None if it has no vector."""
@@ -153,7 +150,7 @@ def cosines(
         "sources": f"{{{','.join([ids[at : at + 32] for at in range(0, len(ids), 32)])}}}",
         "ordinals": view.array(ordinals.tolist()),
     }
-    row = tx.cursor(binary=True).execute(_COSINES, values, prepare=True).fetchone()
+    row = halfvec.cursor(tx).execute(_COSINES, values, prepare=True).fetchone()
     found = np.frombuffer((row and row[0]) or b"", dtype=_PAIR)
     cosines = np.full(len(numbers), np.nan)
     # The nearest of a chunk's windows counts.
