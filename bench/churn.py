@@ -29,7 +29,7 @@ ORDER BY 1
 """
 
 _LENGTHS: Final = (10, 50)  # chunks of a document, by turns
-_NAP_SECONDS: Final = 5
+_NAP_SECONDS: Final = 1
 _ROUNDS: Final = 5  # times that all of it is replaced
 _ROUND_SECONDS: Final = 40.0  # at least, for one of them
 _LOOK_SECONDS: Final = 2.0

@@ -1,9 +1,8 @@
 """Fusion: two ranked lists become one, and what says the same twice is said once. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from minirag.knowledge.hits import Hit
@@ -37,8 +36,7 @@ class Fusion(StrEnum):
 _KEYWORD_WEIGHT: Final = {Fusion.ATTAINABLE: 0.55, Fusion.MIN_MAX: 0.5, Fusion.RECIPROCAL_RANK: 0.5}
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A chunk after fusion: `score` 0..1, and where it stood in each list, from 1, with its score there.
 
     Without a rank it was not among the candidates of that list.

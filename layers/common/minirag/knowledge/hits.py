@@ -1,12 +1,15 @@
 """Hits: what a search found, before anything is read of it."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A chunk, by its place in its source, and its score in the list it was found in."""
+class Hit(NamedTuple):
+    """A chunk, by its place in its source, and its score in the list it was found in.
+
+    A question makes hundreds: a tuple is made four times as fast as a frozen dataclass.
+    """
 
     source_id: UUID
     ordinal: int

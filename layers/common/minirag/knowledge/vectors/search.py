@@ -44,8 +44,8 @@ _PAIR: Final = np.dtype([("number", ">i4"), ("cosine", ">f8")])
 
 # Chunks whose exact vectors are looked at: for each one wanted, more in a large workspace, and beside that
 # (docs/decisions/0010).
-_SPARE: Final = 2
-_SPARE_OF_MANY: Final = 3
+_SPARE: Final = 1
+_SPARE_OF_MANY: Final = 2
 _MANY: Final = 300_000
 _BESIDE: Final = 100
 
@@ -94,7 +94,8 @@ class Request:
         chunks = self._chunks.view()
         spare = _SPARE_OF_MANY if chunks.total > _MANY else _SPARE
         near = self._read(chunks).nearest(self._query, spare * k + _BESIDE, chunks.findable)
-        numbers = np.concatenate([near, beside[~chunks.among(beside, near)]])
+        # In the order they are stored in, which the database reads fastest.
+        numbers = np.sort(np.concatenate([near, beside[~chunks.among(beside, near)]]))
         exact = cosines(self._tx, self._workspace_id, self._model, self._query, chunks, numbers)
         # What has no vector, sorts last.
         order = np.argsort(-exact, kind="stable")[: int(np.count_nonzero(~np.isnan(exact)))]
