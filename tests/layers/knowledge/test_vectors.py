@@ -16,6 +16,7 @@ from local.postgres import Postgres
 from minirag.knowledge.filters import Filters
 from minirag.knowledge.lexical import index, merge
 from minirag.knowledge.vectors import search, signatures, store
+from minirag.runtime.errors import Unprocessable
 from tests.tenants import TestTenant
 
 Connection = psycopg.Connection[Any]
@@ -194,6 +195,21 @@ def test_models_of_different_dimensions_lie_side_by_side(
         found = search.search(connection, workspace_id, "wide", query, k=5, filters=Filters())
         assert [hit.ordinal for hit in found] == np.argsort(-(wide @ query))[:5].tolist()
     assert search.search(connection, workspace_id, "none", query, k=5, filters=Filters()) == []
+
+
+def test_a_dimension_that_does_not_match_is_named_and_spoils_nothing(
+    tenant: TestTenant, connect: Callable[[UUID], Connection]
+) -> None:
+    rng = np.random.default_rng(4)
+    workspace_id, connection = tenant.workspace_id, connect(tenant.workspace_id)
+    with connection.transaction():
+        _, stored = add(connection, workspace_id, list(unit(rng, 5, 1, DIMENSION)))
+    for dimension in (DIMENSION - 1, DIMENSION + 64):
+        with pytest.raises(Unprocessable, match=f"{MODEL} now gives vectors of {dimension} dimensions"):
+            search.search(connection, workspace_id, MODEL, unit(rng, dimension), k=5, filters=Filters())
+        with pytest.raises(Unprocessable, match=f"{dimension} dimensions"), connection.transaction():
+            add(connection, workspace_id, list(unit(rng, 1, 1, dimension)))
+        assert_nearest(connection, workspace_id, stored, unit(rng, DIMENSION), 5)
 
 
 def test_no_statement_of_the_search_reaches_another_tenants_vectors(

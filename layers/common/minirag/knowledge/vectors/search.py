@@ -9,6 +9,7 @@ from typing import Final
 from uuid import UUID
 
 import numpy as np
+import psycopg
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
@@ -19,6 +20,7 @@ from minirag.knowledge.lexical.view import View
 from minirag.knowledge.vectors import halfvec
 from minirag.knowledge.vectors.halfvec import HalfVector
 from minirag.knowledge.vectors.signatures import Signatures, unpack
+from minirag.knowledge.vectors.store import mismatch
 from minirag.runtime.db import Connection
 
 _SIGNATURES: Final = """
@@ -93,7 +95,10 @@ class Request:
         """The `k` chunks nearest to the query; the cosines of live chunks `beside` them are looked up as well."""
         chunks = self._chunks.view()
         spare = _SPARE_OF_MANY if chunks.total > _MANY else _SPARE
-        near = self._read(chunks).nearest(self._query, spare * k + _BESIDE, chunks.findable)
+        signatures = self._read(chunks)
+        if len(signatures.chunks) and not signatures.fits(self._query):
+            raise mismatch(self._model, len(self._query))
+        near = signatures.nearest(self._query, spare * k + _BESIDE, chunks.findable)
         # In the order they are stored in, which the database reads fastest.
         numbers = np.sort(np.concatenate([near, beside[~chunks.among(beside, near)]]))
         exact = cosines(self._tx, self._workspace_id, self._model, self._query, chunks, numbers)
@@ -151,7 +156,10 @@ def cosines(
         "sources": f"{{{','.join([ids[at : at + 32] for at in range(0, len(ids), 32)])}}}",
         "ordinals": view.array(ordinals.tolist()),
     }
-    row = halfvec.cursor(tx).execute(_COSINES, values, prepare=True).fetchone()
+    try:
+        row = halfvec.cursor(tx).execute(_COSINES, values, prepare=True).fetchone()
+    except psycopg.errors.DataException as error:
+        raise mismatch(model, len(query)) from error
     found = np.frombuffer((row and row[0]) or b"", dtype=_PAIR)
     cosines = np.full(len(numbers), np.nan)
     # The nearest of a chunk's windows counts.

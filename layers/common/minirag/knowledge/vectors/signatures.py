@@ -34,6 +34,10 @@ class Signatures:
     words: NDArray[np.uint64]  # (words, windows): dimension 64 * i .. 64 * i + 63 of all windows lie next to each other
     chunks: NDArray[np.int64]  # (windows,): whose window it is, ascending
 
+    def fits(self, query: NDArray[np.float32]) -> bool:
+        """Whether these can be signatures of vectors of the query's dimension."""
+        return len(self.words) == -(-len(query) // 64)
+
     def nearest(self, query: NDArray[np.float32], count: int, findable: NDArray[np.bool_] | None) -> NDArray[np.int64]:
         """The `count` chunks that seem nearest to `query`, or all that are `findable` if those are fewer.
 

@@ -11,12 +11,15 @@ from minirag.knowledge.lexical.index import Placed
 from minirag.knowledge.lexical.merge import Merged
 from minirag.knowledge.vectors.signatures import merge
 from minirag.runtime.db import Connection
+from minirag.runtime.errors import Unprocessable
 
 _INSERT: Final = """
 INSERT INTO chunk_vectors (workspace_id, source_id, model, ordinal, window_no, embedding)
 SELECT %s, %s, %s, ordinal, window_no, embedding::halfvec
 FROM unnest(%s::int[], %s::smallint[], %s::text[]) AS t (ordinal, window_no, embedding)
 """
+
+_DIMENSION: Final = "SELECT vector_dims(embedding) FROM chunk_vectors WHERE workspace_id = %s AND model = %s LIMIT 1"
 
 # bit_send puts the number of bits, in four bytes, before them.
 _SIGN: Final = """
@@ -68,14 +71,32 @@ def insert(
     model: str,
     rows: Iterable[tuple[int, int, NDArray[np.float32]]],
 ) -> None:
-    """Store vectors of a source's chunks as (chunk's number, window, unit vector); `sign` lets them be found."""
+    """Store vectors of a source's chunks as (chunk's number, window, unit vector); `sign` lets them be found.
+
+    Raises Unprocessable if they have another dimension than those that the workspace has of this model.
+    """
     vectors = list(rows)
+    if not vectors:
+        return
+    dimension = len(vectors[0][2])
+    stored = tx.execute(_DIMENSION, (workspace_id, model)).fetchone()
+    if stored is not None and stored[0] != dimension:
+        raise mismatch(model, dimension)
     columns: tuple[list[object], ...] = (
         [ordinal for ordinal, _, _ in vectors],
         [window for _, window, _ in vectors],
         [literal(vector) for _, _, vector in vectors],
     )
     tx.execute(_INSERT, (workspace_id, source_id, model, *columns))
+
+
+def mismatch(model: str, dimension: int) -> Unprocessable:
+    """The error of vectors that cannot be compared with those of the workspace."""
+    return Unprocessable(
+        f"The model {model} now gives vectors of {dimension} dimensions, but embedded the documents of this workspace "
+        "in another number. Set the model back, or ingest the documents into a new workspace.",
+        code="dimension_mismatch",
+    )
 
 
 def sign(tx: Connection, workspace_id: UUID, source_id: UUID, placed: Sequence[Placed]) -> None:
