@@ -25,8 +25,8 @@ from minirag.tenancy.identity import Caller
 
 # The question is embedded while BM25 runs: the one place where two waits overlap.
 _beside: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embed")
-# The vectors of questions asked of this process before.
-_embedded: Final[LRUCache[tuple[str, str], NDArray[np.float32]]] = LRUCache(2000)
+# The vectors of questions asked of this process before, by workspace: nobody is to learn what others asked.
+_embedded: Final[LRUCache[tuple[UUID, str, str], NDArray[np.float32]]] = LRUCache(2000)
 # Read beyond what is wanted, to fill up for near-duplicates.
 _SPARE: Final = 8
 
@@ -66,7 +66,7 @@ def retrieve(
     asked = query_terms(query, languages)
     if embedder is not None and not _knows(embedder, *languages):
         embedder = None
-    vector = _embedded.get((embedder.model, query)) if embedder else None
+    vector = _embedded.get((caller.workspace_id, embedder.model, query)) if embedder else None
     tokens = 0
     if embedder is not None and vector is None:
         embedding = _beside.submit(embedder.embed, [query], seconds=seconds)
@@ -76,7 +76,9 @@ def retrieve(
             statistics = lexical.Request(tx, caller.workspace_id, asked, chunks).found(CANDIDATES).statistics
         # No snapshot is held while waiting for a model.
         if _knows(embedder, _language(_attainable(query, languages, statistics))):
-            vector, tokens = _await(embedder, query, embedding)
+            vector, tokens = _await(embedding)
+            if vector is not None:
+                _embedded[caller.workspace_id, embedder.model, query] = vector
 
     with db.snapshot(caller.tenant) as tx:
         chunks = view.Request(tx, caller.workspace_id, filters)
@@ -105,14 +107,13 @@ def retrieve(
     )
 
 
-def _await(embedder: Embedder, query: str, embedding: Future[Embedded]) -> tuple[NDArray[np.float32] | None, int]:
+def _await(embedding: Future[Embedded]) -> tuple[NDArray[np.float32] | None, int]:
     """The question's vector, and the tokens it cost; None if it could not be had."""
     try:
         embedded = embedding.result()
     except (Unavailable, OutOfTime) as error:
         telemetry.event("ask.embedding_failed", code=error.code)
         return None, 0
-    _embedded[embedder.model, query] = embedded.vectors[0]
     return embedded.vectors[0], embedded.tokens
 
 

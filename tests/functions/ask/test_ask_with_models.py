@@ -119,6 +119,22 @@ def test_a_workspace_keeps_the_model_of_its_first_document(
     assert {one.path for one in server.requests} == {"/v1/chat/completions"}
 
 
+def test_what_a_question_costs_does_not_tell_that_another_tenant_asked_it(
+    api: httpx.Client,
+    tenant: TestTenant,
+    make_tenant: Callable[..., TestTenant],
+    deliver: Callable[[], Any],
+    openai: OpenAIServer,
+) -> None:
+    other = make_tenant()
+    for one in (tenant, other):
+        ingest(api, one, deliver)
+    asked = [ask(api, one, "Where did the lighthouse stand?") for one in (tenant, other, other)]
+    tokens = [answer["usage"]["embedding_tokens"] for answer in asked]
+    assert tokens[0] == tokens[1] > 0 == tokens[2]
+    assert openai.requests
+
+
 def test_a_provider_that_is_down_is_said_to_be_with_when_to_try_again(
     api: httpx.Client, tenant: TestTenant, deliver: Callable[[], Any], openai: OpenAIServer
 ) -> None:
