@@ -87,7 +87,7 @@ class Tenant:
         """Analyze a question and find the chunks that match its words best."""
         asked = terms(question, "en")
         with db.snapshot(self._tenant) as tx:
-            return lexical.search(tx, self.workspace.id, asked, k=k, filters=Filters()).hits
+            return lexical.search(tx, self.workspace.id, asked, k=k, filters=Filters())
 
     def nearest(self, model: str, vector: NDArray[np.float32], k: int = TOP) -> Sequence[Hit]:
         """Find the chunks whose vectors are nearest."""

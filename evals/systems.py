@@ -10,13 +10,11 @@ from numpy.typing import NDArray
 
 from evals.sets import Set
 from evals.store import Document, Workspace
-from functions.ask.rank import CANDIDATES, Fusion, fuse
+from functions.ask.rank import CANDIDATES, Fusion
 from functions.ask.retrieve import retrieve
 from minirag.knowledge.embeddings import Embedder
 from minirag.knowledge.filters import Filters
 from minirag.knowledge.hits import Hit
-from minirag.knowledge.lexical import search as lexical
-from minirag.knowledge.lexical.analyzer import terms
 from minirag.knowledge.vectors import search as vectors
 from minirag.runtime import db
 from minirag.tenancy.identity import Caller
@@ -63,19 +61,22 @@ def runs(filled: Filled, embedder: Embedder) -> dict[str, Run]:
 
 
 def _answers(filled: Filled, embedder: Embedder, text: str) -> Iterator[tuple[str, list[str]]]:
-    for name, of in ((HYBRID, embedder), (KEYWORD, None)):
-        got = retrieve(filled.caller, text, k=CANDIDATES, filters=Filters(), embedder=of, seconds=_SECONDS)
-        yield name, _documents(filled, (candidate.source_id for candidate, _ in got.found))
-    asked = terms(text, filled.chosen.language)
+    fusions = {HYBRID: Fusion.ATTAINABLE, KEYWORD: Fusion.ATTAINABLE, **OTHERS}
+    for name, fusion in fusions.items():
+        got = retrieve(
+            filled.caller,
+            text,
+            k=CANDIDATES,
+            filters=Filters(),
+            embedder=None if name == KEYWORD else embedder,
+            seconds=_SECONDS,
+            fusion=fusion,
+        )
+        yield name, _documents(filled, (chunk.source_id for _, chunk in got.found))
     vector = embedder.embed([text], seconds=_SECONDS).vectors[0]
     with db.snapshot(filled.caller.tenant) as tx:
-        by_keyword = lexical.search(tx, filled.caller.workspace_id, asked, k=CANDIDATES, filters=Filters())
         by_meaning = _nearest(tx, filled.caller, embedder.model, vector)
     yield VECTOR, _documents(filled, (hit.source_id for hit in by_meaning))
-    attainable = sum(by_keyword.statistics.idf(term) for term in asked) or 1.0
-    for name, fusion in OTHERS.items():
-        fused = fuse(by_keyword.hits, by_meaning, attainable=attainable, fusion=fusion)
-        yield name, _documents(filled, (candidate.source_id for candidate in fused))
 
 
 def _nearest(tx: db.Connection, caller: Caller, model: str, vector: NDArray[np.float32]) -> list[Hit]:

@@ -71,12 +71,18 @@ def explain(caller: Caller, filters: Filters, retrieved: Retrieved, source_id: U
         if retrieved.vector is not None and retrieved.embedding_model is not None:
             request = vectors.Request(tx, workspace_id, retrieved.embedding_model, retrieved.vector, chunks)
             vector = request.standing(source_id)
-    ranked = [(rank, one) for rank, one in enumerate(retrieved.candidates, 1) if one.source_id == source_id]
-    fused = Standing(ranked[0][1].ordinal, ranked[0][1].score, ranked[0][0]) if ranked else None
-    # Of those that were looked at exactly, the exact rank is known.
-    exact = [one for _, one in ranked if vector is not None and one.ordinal == vector.ordinal]
-    if vector is not None and exact and exact[0].vector_rank is not None:
-        vector = Standing(vector.ordinal, vector.score, exact[0].vector_rank)
+    own = retrieved.chunks.numbers(source_id)
+    ordinals = dict(zip(own.tolist(), (ordinal for _, ordinal in retrieved.chunks.places(own)), strict=True))
+    ranked = [
+        (Standing(ordinals[one.number], one.score, rank), one.vector_rank)
+        for rank, one in enumerate(retrieved.candidates, 1)
+        if one.number in ordinals
+    ]
+    fused = ranked[0][0] if ranked else None
+    # Of the candidates the exact rank is known.
+    for standing, vector_rank in ranked:
+        if vector is not None and standing.ordinal == vector.ordinal and vector_rank is not None:
+            vector = Standing(vector.ordinal, vector.score, vector_rank)
     if unmet:
         outcome = Outcome.FILTERED
     elif source.chunks == 0:

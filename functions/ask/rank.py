@@ -5,8 +5,6 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from minirag.knowledge.hits import Hit
-
 # How many of each list are fused.
 CANDIDATES: Final = 100
 
@@ -15,7 +13,7 @@ _RANK_CONSTANT: Final = 10
 # A chunk of whose words a better one of its source holds so many says nothing new.
 _SAME: Final = 0.9
 
-Place = tuple[UUID, int]
+Scored = tuple[int, float]  # a chunk, by its number in the snapshot that was searched, and its score in a list
 _Standing = tuple[int | None, float | None]  # rank and score in a list
 _NOWHERE: Final[_Standing] = (None, None)
 _ABSENT: Final = (0.0, _NOWHERE, _NOWHERE)
@@ -42,28 +40,22 @@ class Candidate(NamedTuple):
     Without a rank it was not among the candidates of that list.
     """
 
-    source_id: UUID
-    ordinal: int
+    number: int
     score: float
     keyword_rank: int | None
     keyword_score: float | None
     vector_rank: int | None
     vector_score: float | None
 
-    @property
-    def place(self) -> Place:
-        """The source, and the chunk's number in it."""
-        return self.source_id, self.ordinal
-
 
 def fuse(
-    keyword: Sequence[Hit],
-    vector: Sequence[Hit] | None,
+    keyword: Sequence[Scored],
+    vector: Sequence[Scored] | None,
     *,
     attainable: float,
     fusion: Fusion = Fusion.ATTAINABLE,
 ) -> list[Candidate]:
-    """All chunks that are among the best CANDIDATES of either list (each best first), best first, ties by place.
+    """All chunks that are among the best CANDIDATES of either list (each best first), best first, ties by number.
 
     What a list has beyond its candidates lends its score to those of the other list, if scores are taken as they are: a
     chunk found by its words is as near in meaning as it is, whether or not a hundred others are nearer. `attainable`:
@@ -71,49 +63,55 @@ def fuse(
     alone.
     """
     weight = 1.0 if vector is None else _KEYWORD_WEIGHT[fusion]
-    fused: dict[Place, tuple[float, _Standing, _Standing]] = {}
-    shares = _shares(keyword, fusion, attainable)
-    for rank, (hit, share) in enumerate(zip(keyword, shares, strict=True), 1):
-        standing = (rank if rank <= CANDIDATES else None), hit.score
-        fused[hit.source_id, hit.ordinal] = weight * share, standing, _NOWHERE
-    shares = _shares(vector or (), fusion, 1.0)
-    for rank, (hit, share) in enumerate(zip(vector or (), shares, strict=True), 1):
-        place = hit.source_id, hit.ordinal
-        score, in_keyword, _ = fused.get(place, _ABSENT)
-        standing = (rank if rank <= CANDIDATES else None), hit.score
-        fused[place] = score + (1 - weight) * share, in_keyword, standing
+    fused: dict[int, tuple[float, _Standing, _Standing]] = {}
+    shares = _shares([score for _, score in keyword], fusion, attainable)
+    for rank, ((number, score), share) in enumerate(zip(keyword, shares, strict=True), 1):
+        fused[number] = weight * share, ((rank if rank <= CANDIDATES else None), score), _NOWHERE
+    shares = _shares([score for _, score in vector or ()], fusion, 1.0)
+    for rank, ((number, score), share) in enumerate(zip(vector or (), shares, strict=True), 1):
+        by_keyword, in_keyword, _ = fused.get(number, _ABSENT)
+        in_vector = (rank if rank <= CANDIDATES else None), score
+        fused[number] = by_keyword + (1 - weight) * share, in_keyword, in_vector
     candidates = [
-        Candidate(*place, score, *in_keyword, *in_vector)
-        for place, (score, in_keyword, in_vector) in fused.items()
+        Candidate(number, score, *in_keyword, *in_vector)
+        for number, (score, in_keyword, in_vector) in fused.items()
         if in_keyword[0] is not None or in_vector[0] is not None
     ]
-    return sorted(candidates, key=lambda candidate: (-candidate.score, candidate.place))
+    return sorted(candidates, key=lambda candidate: (-candidate.score, candidate.number))
 
 
-def _shares(hits: Sequence[Hit], fusion: Fusion, attainable: float) -> list[float]:
-    """What each hit of a list counts, 0..1: by its score, if scores are taken as they are, else by its place in it."""
+def _shares(scores: Sequence[float], fusion: Fusion, attainable: float) -> list[float]:
+    """What each chunk of a list counts, 0..1: by its score, if scores are taken as they are, else by its place."""
     if fusion is Fusion.ATTAINABLE:
-        return [min(1.0, max(0.0, hit.score / attainable)) for hit in hits]
-    candidates, rest = hits[:CANDIDATES], [0.0] * len(hits[CANDIDATES:])
+        return [min(1.0, max(0.0, score / attainable)) for score in scores]
+    candidates, rest = scores[:CANDIDATES], [0.0] * len(scores[CANDIDATES:])
     if fusion is Fusion.RECIPROCAL_RANK:
         return [(_RANK_CONSTANT + 1) / (_RANK_CONSTANT + rank) for rank, _ in enumerate(candidates, 1)] + rest
-    low = min((hit.score for hit in candidates), default=0.0)
-    spread = max((hit.score for hit in candidates), default=0.0) - low
+    low = min(candidates, default=0.0)
+    spread = max(candidates, default=0.0) - low
     # A list without spread counts full.
-    return [(hit.score - low) / spread if spread > 0 else 1.0 for hit in candidates] + rest
+    return [(score - low) / spread if spread > 0 else 1.0 for score in candidates] + rest
 
 
-def distinct(candidates: Sequence[Candidate], words_of: Mapping[Place, frozenset[str]], k: int) -> list[Candidate]:
+def distinct(candidates: Sequence[Candidate], texts: Mapping[int, tuple[UUID, str]], k: int) -> list[Candidate]:
     """The `k` first candidates, without those that repeat a better one of the same source.
 
-    `words_of`: the words of the chunks; candidates that are not in it are left out. A chunk repeats a better one that
-    holds nine tenths of its words, as overlapping windows and boilerplate do; the chunk of a heading does not stand for
-    the section that repeats it.
+    `texts`: the source and the text of chunks; candidates that are not among them are left out. A chunk repeats a better one that holds nine tenths of its
+    words, as overlapping windows and boilerplate do; the chunk of a heading does not stand for the section that repeats
+    it.
     """
     kept: list[Candidate] = []
+    words: dict[int, frozenset[str]] = {}
+
+    def words_of(number: int) -> frozenset[str]:
+        if number not in words:
+            words[number] = frozenset(texts[number][1].casefold().split())
+        return words[number]
+
     for candidate in candidates:
-        if candidate.place in words_of and not any(
-            other.source_id == candidate.source_id and _repeats(words_of[candidate.place], words_of[other.place])
+        if candidate.number in texts and not any(
+            texts[other.number][0] == texts[candidate.number][0]
+            and _repeats(words_of(candidate.number), words_of(other.number))
             for other in kept
         ):
             kept.append(candidate)

@@ -18,6 +18,7 @@ from minirag.knowledge.lexical import search as lexical
 from minirag.knowledge.lexical import view
 from minirag.knowledge.lexical.analyzer import DEFAULT, query_terms, terms
 from minirag.knowledge.lexical.bm25 import Statistics
+from minirag.knowledge.lexical.view import View
 from minirag.knowledge.vectors import search as vectors
 from minirag.runtime import db, telemetry
 from minirag.runtime.errors import OutOfTime, Unavailable
@@ -35,13 +36,14 @@ _SPARE: Final = 8
 class Retrieved:
     """What was found, best first, and what the decision to answer needs to know.
 
-    `candidates` are all that were fused. `asked` are the terms that were searched, and `vector` the question's, None if
-    nothing was searched by meaning. `language` is the one the question is taken to be in; `statistics` are of its terms
-    in the workspace; `cosine` is the nearest chunk's, None without a vector.
+    `candidates` are all that were fused, by their numbers in `chunks`. `asked` are the terms that were searched, and
+    `vector` the question's, None if nothing was searched by meaning. `language` is the one the question is taken to be
+    in; `statistics` are of its terms in the workspace; `cosine` is the nearest chunk's, None without a vector.
     """
 
     found: list[tuple[Candidate, Chunk]]
     candidates: Sequence[Candidate]
+    chunks: View
     asked: Sequence[str]
     vector: NDArray[np.float32] | None
     language: str
@@ -93,15 +95,16 @@ def retrieve(
         if nearest is not None and embedder is not None and _knows(embedder, language):
             by_meaning = nearest.found(CANDIDATES, beside=by_keyword.best)
         candidates = _fuse(by_keyword, by_meaning, attainable[language], fusion)
-        found = _read(tx, caller.workspace_id, candidates, k)
+        found = _read(tx, caller.workspace_id, by_keyword.chunks, candidates, k)
     return Retrieved(
         found=found,
         candidates=candidates,
+        chunks=by_keyword.chunks,
         asked=asked,
         vector=vector if by_meaning is not None else None,
         language=language,
         statistics=by_keyword.statistics,
-        cosine=by_meaning.hits[0].score if by_meaning and by_meaning.hits else None,
+        cosine=float(by_meaning.cosines[0]) if by_meaning and by_meaning.count else None,
         embedding_model=embedder.model if embedder and by_meaning is not None else None,
         embedding_tokens=tokens,
     )
@@ -136,17 +139,17 @@ def _language(attainable: Mapping[str, float]) -> str:
 
 def _fuse(keyword: lexical.Found, meaning: vectors.Found | None, attainable: float, fusion: Fusion) -> list[Candidate]:
     if meaning is None:
-        return fuse(keyword.hits, None, attainable=attainable, fusion=fusion)
-    by_keyword = [*keyword.hits, *keyword.others(meaning.best)]
-    return fuse(by_keyword, [*meaning.hits, *meaning.others], attainable=attainable, fusion=fusion)
+        return fuse(keyword.scores(), None, attainable=attainable, fusion=fusion)
+    return fuse(keyword.scores(meaning.nearest), meaning.scores(), attainable=attainable, fusion=fusion)
 
 
 def _read(
-    tx: db.Connection, workspace_id: UUID, candidates: Sequence[Candidate], k: int
+    tx: db.Connection, workspace_id: UUID, chunks: View, candidates: Sequence[Candidate], k: int
 ) -> list[tuple[Candidate, Chunk]]:
     """The best candidates with their texts; what was removed meanwhile is left out."""
-    stored: Mapping[tuple[UUID, int], Chunk] = read(
-        tx, workspace_id, [candidate.place for candidate in candidates[: k + _SPARE]]
-    )
-    words = {place: frozenset(chunk.content.casefold().split()) for place, chunk in stored.items()}
-    return [(candidate, stored[candidate.place]) for candidate in distinct(candidates[: k + _SPARE], words, k)]
+    numbers = [candidate.number for candidate in candidates[: k + _SPARE]]
+    places = chunks.places(np.array(numbers, dtype=np.int64))
+    stored = read(tx, workspace_id, places)
+    chunk_of = {number: stored[place] for number, place in zip(numbers, places, strict=True) if place in stored}
+    texts = {number: (chunk.source_id, chunk.content) for number, chunk in chunk_of.items()}
+    return [(candidate, chunk_of[candidate.number]) for candidate in distinct(candidates[: k + _SPARE], texts, k)]

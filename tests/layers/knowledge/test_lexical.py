@@ -52,8 +52,8 @@ def add_source(tx: Connection, workspace_id: UUID, **columns: Any) -> UUID:
 
 def find(tx: Connection, workspace_id: UUID, query: Sequence[str], k: int = K, **filters: Any) -> dict[Place, float]:
     found = search.search(tx, workspace_id, query, k=k, filters=Filters(**filters))
-    assert list(found.hits) == sorted(found.hits, key=lambda hit: (-hit.score, hit.source_id, hit.ordinal))
-    return {(hit.source_id, hit.ordinal): hit.score for hit in found.hits}
+    assert found == sorted(found, key=lambda hit: (-hit.score, hit.source_id, hit.ordinal))
+    return {(hit.source_id, hit.ordinal): hit.score for hit in found}
 
 
 def merge_all(tx: Connection, workspace_id: UUID) -> int:
@@ -119,12 +119,17 @@ def test_statistics_are_those_of_the_live_chunks(tenant: TestTenant, connect: Ca
     first, second = (add_source(connection, workspace_id) for _ in range(2))
     index.insert(connection, workspace_id, first, [["a", "b"], ["a"], ["c"] * 5])
     index.insert(connection, workspace_id, second, [["a", "a", "d"], ["b"]])
-    found = search.search(connection, workspace_id, ["a", "b", "x"], k=K, filters=Filters())
+
+    def ask() -> search.Found:
+        chunks = view.Request(connection, workspace_id, Filters())
+        return search.Request(connection, workspace_id, ["a", "b", "x"], chunks).found(K)
+
+    found = ask()
     assert found.statistics.total == 5
     assert found.statistics.average == pytest.approx(12 / 5)
     assert found.statistics.frequencies == {"a": 3, "b": 2, "x": 0}
     index.remove(connection, workspace_id, first)
-    after = search.search(connection, workspace_id, ["a", "b", "x"], k=K, filters=Filters()).statistics
+    after = ask().statistics
     assert (after.total, after.average, after.frequencies) == (2, 2.0, {"a": 1, "b": 1, "x": 0})
 
 
@@ -224,7 +229,8 @@ def test_a_snapshot_sees_one_state_while_segments_are_merged_and_removed(
         assert merge_all(writer, workspace_id) == 1
     with writer.transaction():
         index.remove(writer, workspace_id, sources[0])
-    assert {hit.source_id for hit in request.found(20).hits} == set(sources)
+    found = request.found(20)
+    assert {source_id for source_id, _ in found.chunks.places(found.best)} == set(sources)
     reader.rollback()
     assert set(find(reader, workspace_id, ["w1"])) == {(source_id, 0) for source_id in sources[1:]}
 

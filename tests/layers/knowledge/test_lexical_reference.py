@@ -100,7 +100,7 @@ def test_scores_and_ranks_are_those_of_bm25s(
             known = [term for term in terms(query) if term in reference.vocab_dict]
             expected = reference.get_scores(known) if known else []
             best = sorted((score for score in expected if score > 0), reverse=True)[:K]
-            found = search.search(tx, workspace_id, terms(query), k=K, filters=Filters()).hits
+            found = search.search(tx, workspace_id, terms(query), k=K, filters=Filters())
             assert len(found) == len(best)
             for hit, score in zip(found, best, strict=True):
                 # The same score at the same rank: the same ten up to ties.

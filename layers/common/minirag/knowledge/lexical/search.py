@@ -67,29 +67,28 @@ def _bytes_of(lists: Mapping[int, bytes]) -> int:
 _postings: LRUCache[tuple[UUID, str], Mapping[int, bytes]] = LRUCache(48 * 1024 * 1024, getsizeof=_bytes_of)
 
 
+_NOBODY: Final = np.empty(0, dtype=np.int64)
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The best chunks, best first, ties by place; and the scores of all, by their numbers in the view."""
+    """The best chunks, best first, ties by number; and the scores of all, by their numbers in the view."""
 
     chunks: View
     scored: Scored
     best: NDArray[np.int64]
 
     @property
-    def hits(self) -> list[Hit]:
-        """The best chunks."""
-        return self.chunks.hits(self.best, self.scored.scores[self.best])
-
-    @property
     def statistics(self) -> Statistics:
         """What is known of the question's terms in this workspace."""
         return self.scored.statistics
 
-    def others(self, numbers: NDArray[np.int64]) -> list[Hit]:
-        """Those of `numbers` that hold terms of the question, and are not among the best."""
-        others = numbers[~self.chunks.among(numbers, self.best)]
-        others = others[self.scored.scores[others] > 0]
-        return self.chunks.hits(others, self.scored.scores[others])
+    def scores(self, others: NDArray[np.int64] = _NOBODY) -> list[tuple[int, float]]:
+        """Numbers and scores of the best; then of those of `others` that are not among them and hold a term."""
+        beyond = others[~self.chunks.among(others, self.best)]
+        beyond = beyond[self.scored.scores[beyond] > 0]
+        numbers = np.concatenate([self.best, beyond])
+        return list(zip(numbers.tolist(), self.scored.scores[numbers].tolist(), strict=True))
 
 
 class Request:
@@ -146,9 +145,10 @@ class Request:
         return read
 
 
-def search(tx: Connection, workspace_id: UUID, terms: Sequence[str], *, k: int, filters: Filters) -> Found:
+def search(tx: Connection, workspace_id: UUID, terms: Sequence[str], *, k: int, filters: Filters) -> list[Hit]:
     """The `k` best chunks for a question's `terms`, best first; ties by place."""
-    return Request(tx, workspace_id, terms, view.Request(tx, workspace_id, filters)).found(k)
+    found = Request(tx, workspace_id, terms, view.Request(tx, workspace_id, filters)).found(k)
+    return found.chunks.hits(found.best, found.scored.scores[found.best])
 
 
 def _joined(lists: Mapping[int, bytes], bases: Mapping[int, int]) -> bm25.Postings:

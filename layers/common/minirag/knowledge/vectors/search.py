@@ -73,11 +73,24 @@ _kept: LRUCache[tuple[UUID, str], _Kept] = LRUCache(256 * 1024 * 1024, getsizeof
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The nearest chunks, best first, ties by place; and those asked for beside them, as far as they have vectors."""
+    """Chunks by their numbers in the view, with their exact cosines: the `nearest` best first, then `others`.
 
-    best: NDArray[np.int64]  # as numbers in the view
-    hits: list[Hit]
-    others: list[Hit]
+    The others were asked for beside the nearest, and have a vector.
+    """
+
+    chunks: View
+    numbers: NDArray[np.int64]
+    cosines: NDArray[np.float64]
+    count: int  # of the nearest
+
+    @property
+    def nearest(self) -> NDArray[np.int64]:
+        """The nearest chunks."""
+        return self.numbers[: self.count]
+
+    def scores(self) -> list[tuple[int, float]]:
+        """Numbers and cosines of all."""
+        return list(zip(self.numbers.tolist(), self.cosines.tolist(), strict=True))
 
 
 class Request:
@@ -104,9 +117,9 @@ class Request:
         exact = cosines(self._tx, self._workspace_id, self._model, self._query, chunks, numbers)
         # What has no vector, sorts last.
         order = np.argsort(-exact, kind="stable")[: int(np.count_nonzero(~np.isnan(exact)))]
-        best, others = numbers[order[:k]], order[k:]
-        others = others[chunks.among(numbers[others], beside)]
-        return Found(best, chunks.hits(best, exact[order[:k]]), chunks.hits(numbers[others], exact[others]))
+        beyond = order[k:]
+        order = np.concatenate([order[:k], beyond[chunks.among(numbers[beyond], beside)]])
+        return Found(chunks, numbers[order], exact[order], min(k, len(order)))
 
     def standing(self, source_id: UUID) -> Standing | None:
         """Where the best chunk of a source stands among all, its rank by signatures; None if it has no vector."""
@@ -135,7 +148,8 @@ def search(
     tx: Connection, workspace_id: UUID, model: str, query: NDArray[np.float32], *, k: int, filters: Filters
 ) -> list[Hit]:
     """The `k` chunks nearest to the unit vector `query`, best first; ties by place."""
-    return Request(tx, workspace_id, model, query, view.Request(tx, workspace_id, filters)).found(k).hits
+    found = Request(tx, workspace_id, model, query, view.Request(tx, workspace_id, filters)).found(k)
+    return found.chunks.hits(found.numbers, found.cosines)
 
 
 def cosines(
