@@ -96,9 +96,9 @@ def _shares(scores: Sequence[float], fusion: Fusion, attainable: float) -> list[
 def distinct(candidates: Sequence[Candidate], texts: Mapping[int, tuple[UUID, str]], k: int) -> list[Candidate]:
     """The `k` first candidates, without those that repeat a better one of the same source.
 
-    `texts`: the source and the text of chunks; candidates that are not among them are left out. A chunk repeats a better one that holds nine tenths of its
-    words, as overlapping windows and boilerplate do; the chunk of a heading does not stand for the section that repeats
-    it.
+    `texts`: the source and the text of chunks; candidates that are not among them are left out. A chunk repeats a
+    better one that holds nine tenths of its words, as overlapping windows and boilerplate do; the chunk of a heading
+    does not stand for the section that repeats it.
     """
     kept: list[Candidate] = []
     words: dict[int, frozenset[str]] = {}
