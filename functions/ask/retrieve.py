@@ -88,12 +88,13 @@ def retrieve(
         nearest = None
         if embedder is not None and vector is not None:
             nearest = vectors.Request(tx, caller.workspace_id, embedder.model, vector, chunks)
+            nearest.look(CANDIDATES)
         by_keyword = keyword.found(CANDIDATES)
         attainable = _attainable(query, languages, by_keyword.statistics)
         language = _language(attainable)
         by_meaning: vectors.Found | None = None
         if nearest is not None and embedder is not None and _knows(embedder, language):
-            by_meaning = nearest.found(CANDIDATES, beside=by_keyword.best)
+            by_meaning = nearest.found(beside=by_keyword.best)
         candidates = _fuse(by_keyword, by_meaning, attainable[language], fusion)
         found = _read(tx, caller.workspace_id, by_keyword.chunks, candidates, k)
     return Retrieved(

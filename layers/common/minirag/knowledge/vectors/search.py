@@ -3,7 +3,8 @@
 As the segments that they follow, signatures never change, so a process keeps those it has read.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -12,6 +13,8 @@ import numpy as np
 import psycopg
 from cachetools import LRUCache
 from numpy.typing import NDArray
+from psycopg import Cursor
+from psycopg.rows import TupleRow
 
 from minirag.knowledge.filters import Filters
 from minirag.knowledge.hits import Hit, Standing
@@ -49,7 +52,7 @@ _PAIR: Final = np.dtype([("number", ">i4"), ("cosine", ">f8")])
 _SPARE: Final = 1
 _SPARE_OF_MANY: Final = 2
 _MANY: Final = 300_000
-_BESIDE: Final = 100
+_BESIDE: Final = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,86 +102,110 @@ class Request:
     def __init__(
         self, tx: Connection, workspace_id: UUID, model: str, query: NDArray[np.float32], chunks: view.Request
     ) -> None:
-        self._tx, self._workspace_id, self._model, self._query, self._chunks = tx, workspace_id, model, query, chunks
+        self.tx, self.workspace_id, self.model, self.query, self.chunks = tx, workspace_id, model, query, chunks
         self._known = _kept.get((workspace_id, model), _NONE)
         values = {"workspace_id": workspace_id, "model": model, "known": view.array(self._known.bases)}
+        self._k = 0
+        self._near = _Asked(self, _NOBODY)
         self._signatures = tx.cursor(binary=True).execute(_SIGNATURES, values, prepare=True)
 
-    def found(self, k: int, *, beside: NDArray[np.int64] = _NOBODY) -> Found:
-        """The `k` chunks nearest to the query; the cosines of live chunks `beside` them are looked up as well."""
-        chunks = self._chunks.view()
-        spare = _SPARE_OF_MANY if chunks.total > _MANY else _SPARE
+    def look(self, k: int) -> None:
+        """Find what seems nearest, and ask for its exact cosines without waiting for them."""
+        chunks = self.chunks.view()
         signatures = self._read(chunks)
-        if len(signatures.chunks) and not signatures.fits(self._query):
-            raise mismatch(self._model, len(self._query))
-        near = signatures.nearest(self._query, spare * k + _BESIDE, chunks.findable)
-        # In the order they are stored in, which the database reads fastest.
-        numbers = np.sort(np.concatenate([near, beside[~chunks.among(beside, near)]]))
-        exact = cosines(self._tx, self._workspace_id, self._model, self._query, chunks, numbers)
+        if len(signatures.chunks) and not signatures.fits(self.query):
+            raise mismatch(self.model, len(self.query))
+        spare = _SPARE_OF_MANY if chunks.total > _MANY else _SPARE
+        self._k = k
+        self._near = _Asked(self, signatures.nearest(self.query, spare * k + _BESIDE, chunks.findable))
+
+    def found(self, *, beside: NDArray[np.int64] = _NOBODY) -> Found:
+        """The chunks nearest to the query; the cosines of live chunks `beside` them are looked up as well."""
+        chunks = self.chunks.view()
+        more = _Asked(self, beside[~chunks.among(beside, self._near.numbers)])
+        numbers = np.concatenate([self._near.numbers, more.numbers])
+        exact = np.concatenate([self._near.cosines(), more.cosines()])
         # What has no vector, sorts last.
         order = np.argsort(-exact, kind="stable")[: int(np.count_nonzero(~np.isnan(exact)))]
-        beyond = order[k:]
-        order = np.concatenate([order[:k], beyond[chunks.among(numbers[beyond], beside)]])
-        return Found(chunks, numbers[order], exact[order], min(k, len(order)))
+        beyond = order[self._k :]
+        order = np.concatenate([order[: self._k], beyond[chunks.among(numbers[beyond], beside)]])
+        return Found(chunks, numbers[order], exact[order], min(self._k, len(order)))
 
     def standing(self, source_id: UUID) -> Standing | None:
         """Where the best chunk of a source stands among all, its rank by signatures; None if it has no vector."""
-        chunks = self._chunks.view()
+        chunks = self.chunks.view()
         own = chunks.numbers(source_id)
         if chunks.allowed is not None:
             own = own[chunks.allowed[own]]
-        exact = cosines(self._tx, self._workspace_id, self._model, self._query, chunks, own)
+        asked = _Asked(self, own)
+        exact = asked.cosines()
         if np.isnan(exact).all():
             return None
         best = int(np.nanargmax(exact))
-        (_, ordinal), *_ = chunks.places(own[best : best + 1])
-        order = self._read(chunks).nearest(self._query, chunks.total, chunks.findable)
-        rank = int(np.flatnonzero(order == own[best])[0]) + 1
+        (_, ordinal), *_ = chunks.places(asked.numbers[best : best + 1])
+        order = self._read(chunks).nearest(self.query, chunks.total, chunks.findable)
+        rank = int(np.flatnonzero(order == asked.numbers[best])[0]) + 1
         return Standing(ordinal, float(exact[best]), rank, estimated=True)
 
     def _read(self, chunks: View) -> Signatures:
         new = {segment_id: (counts, packed) for segment_id, counts, packed in self._signatures.fetchall()}
         kept = _joined(self._known, chunks.bases, new)
         if _bytes_of(kept) <= _kept.maxsize:
-            _kept[self._workspace_id, self._model] = kept
+            _kept[self.workspace_id, self.model] = kept
         return kept.signatures
+
+
+class _Asked:
+    """Live chunks whose exact cosines have been asked for; of each, its nearest window counts."""
+
+    def __init__(self, request: Request, numbers: NDArray[np.int64]) -> None:
+        # In the order they are stored in, which the database reads fastest.
+        self.numbers = np.sort(numbers)
+        self._request = request
+        self._cursor: Cursor[TupleRow] | None = None
+        if len(numbers):
+            self._cursor = self._send()
+
+    def _send(self) -> Cursor[TupleRow]:
+        request = self._request
+        sources, ordinals = request.chunks.view().columns(self.numbers)
+        ids = sources.tobytes().hex()
+        values = {
+            "workspace_id": request.workspace_id,
+            "model": request.model,
+            "query": HalfVector(request.query),
+            "sources": f"{{{','.join([ids[at : at + 32] for at in range(0, len(ids), 32)])}}}",
+            "ordinals": view.array(ordinals.tolist()),
+        }
+        with self._named():
+            return halfvec.cursor(request.tx).execute(_COSINES, values, prepare=True)
+
+    def cosines(self) -> NDArray[np.float64]:
+        """The cosine of each, NaN if it has no vector."""
+        cosines = np.full(len(self.numbers), np.nan)
+        if self._cursor is not None:
+            with self._named():
+                row = self._cursor.fetchone()
+            found = np.frombuffer((row and row[0]) or b"", dtype=_PAIR)
+            np.fmax.at(cosines, found["number"] - 1, found["cosine"].astype(np.float64))
+        return cosines
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.errors.DataException as error:
+            raise mismatch(self._request.model, len(self._request.query)) from error
 
 
 def search(
     tx: Connection, workspace_id: UUID, model: str, query: NDArray[np.float32], *, k: int, filters: Filters
 ) -> list[Hit]:
     """The `k` chunks nearest to the unit vector `query`, best first; ties by place."""
-    found = Request(tx, workspace_id, model, query, view.Request(tx, workspace_id, filters)).found(k)
+    request = Request(tx, workspace_id, model, query, view.Request(tx, workspace_id, filters))
+    request.look(k)
+    found = request.found()
     return found.chunks.hits(found.numbers, found.cosines)
-
-
-def cosines(
-    tx: Connection,
-    workspace_id: UUID,
-    model: str,
-    query: NDArray[np.float32],
-    chunks: View,
-    numbers: NDArray[np.int64],
-) -> NDArray[np.float64]:
-    """The exact cosines of live chunks, by their numbers; of each, its nearest window's, NaN if it has no vector."""
-    sources, ordinals = chunks.columns(numbers)
-    ids = sources.tobytes().hex()
-    values = {
-        "workspace_id": workspace_id,
-        "model": model,
-        "query": HalfVector(query),
-        "sources": f"{{{','.join([ids[at : at + 32] for at in range(0, len(ids), 32)])}}}",
-        "ordinals": view.array(ordinals.tolist()),
-    }
-    try:
-        row = halfvec.cursor(tx).execute(_COSINES, values, prepare=True).fetchone()
-    except psycopg.errors.DataException as error:
-        raise mismatch(model, len(query)) from error
-    found = np.frombuffer((row and row[0]) or b"", dtype=_PAIR)
-    cosines = np.full(len(numbers), np.nan)
-    # The nearest of a chunk's windows counts.
-    np.fmax.at(cosines, found["number"] - 1, found["cosine"].astype(np.float64))
-    return cosines
 
 
 def _joined(kept: _Kept, bases: Mapping[int, int], new: Mapping[int, tuple[bytes, bytes]]) -> _Kept:
