@@ -83,6 +83,12 @@ def fill(store: Store, texts: Texts, size: int, folder: Path, results: Results, 
     return filled
 
 
+def compact(superuser: "psycopg.Connection[Any]") -> None:
+    """Write the tables of the index anew, without free space."""
+    for table in LEXICAL_TABLES:
+        superuser.execute(sql.SQL("VACUUM FULL {}").format(sql.Identifier(table)))
+
+
 def _report(
     results: Results, filled: Filled, superuser: "psycopg.Connection[Any]", merging: Merging, storing: float
 ) -> None:
@@ -90,10 +96,9 @@ def _report(
     on_disk = total_bytes(superuser, LEXICAL_TABLES)
     results.fact("fill", size, "text", filled.text_bytes / 1e6, "MB")
     results.fact("fill", size, "index on disk, after VACUUM", on_disk * of_text, "% of the text")
-    for table in LEXICAL_TABLES:
-        superuser.execute(sql.SQL("VACUUM FULL {}").format(sql.Identifier(table)))
-    compact = total_bytes(superuser, LEXICAL_TABLES)
-    results.fact("fill", size, "index on disk, without free space", compact * of_text, "% of the text", most=50)
+    compact(superuser)
+    left = total_bytes(superuser, LEXICAL_TABLES)
+    results.fact("fill", size, "index on disk, without free space", left * of_text, "% of the text", most=50)
     results.fact("fill", size, "index, what it holds", number(superuser, CONTENT) * of_text, "% of the text")
     results.fact("fill", size, "segments", number(superuser, "SELECT count(*) FROM lexical_segments"), "")
     results.fact("fill", size, "merges", len(merging.merges), "")
