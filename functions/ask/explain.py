@@ -60,17 +60,20 @@ def explain(caller: Caller, filters: Filters, retrieved: Retrieved, source_id: U
     workspace_id = caller.workspace_id
     with db.snapshot(caller.tenant) as tx:
         source = sources.find(tx, workspace_id, source_id)
-        if source is None:
-            raise NotFound("There is no such source.")
-        unmet = filters.unmet(
-            source.id, kind=source.type, tags=source.tags, language=source.language, created_at=source.created_at
-        )
-        chunks = view.Request(tx, workspace_id, Filters() if unmet else filters)
-        keyword = lexical.Request(tx, workspace_id, retrieved.asked, chunks).standing(source_id)
-        vector = None
-        if retrieved.vector is not None and retrieved.embedding_model is not None:
-            request = vectors.Request(tx, workspace_id, retrieved.embedding_model, retrieved.vector, chunks)
-            vector = request.standing(source_id)
+        unmet: list[str] = []
+        keyword = vector = None
+        if source is not None:
+            unmet = filters.unmet(
+                source.id, kind=source.type, tags=source.tags, language=source.language, created_at=source.created_at
+            )
+            chunks = view.Request(tx, workspace_id, Filters() if unmet else filters)
+            keyword = lexical.Request(tx, workspace_id, retrieved.asked, chunks).standing(source_id)
+            if retrieved.vector is not None and retrieved.embedding_model is not None:
+                request = vectors.Request(tx, workspace_id, retrieved.embedding_model, retrieved.vector, chunks)
+                vector = request.standing(source_id)
+    # Not within: rolling a transaction back would cost the connection its prepared statements.
+    if source is None:
+        raise NotFound("There is no such source.")
     own = retrieved.chunks.numbers(source_id)
     ordinals = dict(zip(own.tolist(), (ordinal for _, ordinal in retrieved.chunks.places(own)), strict=True))
     ranked = [

@@ -55,12 +55,12 @@ def fuse(
     attainable: float,
     fusion: Fusion = Fusion.ATTAINABLE,
 ) -> list[Candidate]:
-    """All chunks that are among the best CANDIDATES of either list (each best first), best first, ties by number.
+    """All chunks that are among the best CANDIDATES of either list (each best first), best first.
 
-    What a list has beyond its candidates lends its score to those of the other list, if scores are taken as they are: a
-    chunk found by its words is as near in meaning as it is, whether or not a hundred others are nearer. `attainable`:
-    the sum of the idf of the question's terms, which BM25 stays below. Without a `vector` list, keyword scores count
-    alone.
+    Ties go by the keyword score, then by number. What a list has beyond its candidates lends its score to those of the
+    other list, if scores are taken as they are: a chunk found by its words is as near in meaning as it is, whether or not
+    a hundred others are nearer. `attainable`: the sum of the idf of the question's terms, which BM25 stays below. Without
+    a `vector` list, keyword scores count alone.
     """
     weight = 1.0 if vector is None else _KEYWORD_WEIGHT[fusion]
     fused: dict[int, tuple[float, _Standing, _Standing]] = {}
@@ -77,7 +77,7 @@ def fuse(
         for number, (score, in_keyword, in_vector) in fused.items()
         if in_keyword[0] is not None or in_vector[0] is not None
     ]
-    return sorted(candidates, key=lambda candidate: (-candidate.score, candidate.number))
+    return sorted(candidates, key=lambda one: (-one.score, -(one.keyword_score or 0.0), one.number))
 
 
 def _shares(scores: Sequence[float], fusion: Fusion, attainable: float) -> list[float]:

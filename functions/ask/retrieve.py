@@ -30,6 +30,8 @@ _beside: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embed")
 _embedded: Final[LRUCache[tuple[UUID, str, str], NDArray[np.float32]]] = LRUCache(2000)
 # Read beyond what is wanted, to fill up for near-duplicates.
 _SPARE: Final = 8
+# Sums of idf that differ by less are the same.
+_EQUAL: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ def retrieve(
             chunks = view.Request(tx, caller.workspace_id, filters)
             statistics = lexical.Request(tx, caller.workspace_id, asked, chunks).found(CANDIDATES).statistics
         # No snapshot is held while waiting for a model.
-        if _knows(embedder, _language(_attainable(query, languages, statistics))):
+        if _knows(embedder, _language(_attainable(query, languages, statistics), embedder)):
             vector, tokens = _await(embedding)
             if vector is not None:
                 _embedded[caller.workspace_id, embedder.model, query] = vector
@@ -91,7 +93,7 @@ def retrieve(
             nearest.look(CANDIDATES)
         by_keyword = keyword.found(CANDIDATES)
         attainable = _attainable(query, languages, by_keyword.statistics)
-        language = _language(attainable)
+        language = _language(attainable, embedder)
         by_meaning: vectors.Found | None = None
         if nearest is not None and embedder is not None and _knows(embedder, language):
             by_meaning = nearest.found(beside=by_keyword.best)
@@ -127,15 +129,23 @@ def _knows(embedder: Embedder, *languages: str) -> bool:
 
 
 def _attainable(query: str, languages: tuple[str, ...], statistics: Statistics) -> dict[str, float]:
-    """By language, the score that no chunk reaches: the sum of the idf of the question's terms."""
-    return {
-        language: sum(statistics.idf(term) for term in terms(query, language)) or 1.0 for language in sorted(languages)
-    }
+    """By language, the score that no chunk reaches: the sum of the idf of the question's terms.
+
+    A language of whose words nothing is left is none that the question could be in, unless there is no other.
+    """
+    analyzed = {language: terms(query, language) for language in languages}
+    some = {language: asked for language, asked in analyzed.items() if asked} or analyzed
+    return {language: sum(statistics.idf(term) for term in asked) or 1.0 for language, asked in some.items()}
 
 
-def _language(attainable: Mapping[str, float]) -> str:
-    """The language of the question: where least is attainable; in others its words are not known, and seem rare."""
-    return min(attainable, key=attainable.__getitem__)
+def _language(attainable: Mapping[str, float], embedder: Embedder | None) -> str:
+    """The language of the question: where least is attainable; in others its words are not known, and seem rare.
+
+    Of several, one that the model knows, or the default.
+    """
+    least = min(attainable.values()) + _EQUAL
+    possible = [language for language, most in attainable.items() if most <= least]
+    return min(possible, key=lambda one: (embedder is None or not _knows(embedder, one), one != DEFAULT, one))
 
 
 def _fuse(keyword: lexical.Found, meaning: vectors.Found | None, attainable: float, fusion: Fusion) -> list[Candidate]:
@@ -147,10 +157,19 @@ def _fuse(keyword: lexical.Found, meaning: vectors.Found | None, attainable: flo
 def _read(
     tx: db.Connection, workspace_id: UUID, chunks: View, candidates: Sequence[Candidate], k: int
 ) -> list[tuple[Candidate, Chunk]]:
-    """The best candidates with their texts; what was removed meanwhile is left out."""
-    numbers = [candidate.number for candidate in candidates[: k + _SPARE]]
-    places = chunks.places(np.array(numbers, dtype=np.int64))
-    stored = read(tx, workspace_id, places)
-    chunk_of = {number: stored[place] for number, place in zip(numbers, places, strict=True) if place in stored}
-    texts = {number: (chunk.source_id, chunk.content) for number, chunk in chunk_of.items()}
-    return [(candidate, chunk_of[candidate.number]) for candidate in distinct(candidates[: k + _SPARE], texts, k)]
+    """The best candidates with their texts; what was removed meanwhile is left out.
+
+    A few more are read than are wanted; if most of them repeat each other, the next ones are.
+    """
+    chunk_of: dict[int, Chunk] = {}
+    kept: list[Candidate] = []
+    for first in range(0, len(candidates), k + _SPARE):
+        numbers = [candidate.number for candidate in candidates[first : first + k + _SPARE]]
+        places = chunks.places(np.array(numbers, dtype=np.int64))
+        stored = read(tx, workspace_id, places)
+        chunk_of |= {number: stored[place] for number, place in zip(numbers, places, strict=True) if place in stored}
+        texts = {number: (chunk.source_id, chunk.content) for number, chunk in chunk_of.items()}
+        kept = distinct(candidates[: first + k + _SPARE], texts, k)
+        if len(kept) == k:
+            break
+    return [(candidate, chunk_of[candidate.number]) for candidate in kept]

@@ -64,7 +64,7 @@ def test_fusion_returns_every_chunk_once_best_first_with_its_ranks(
     assert {candidate.number for candidate in fused} == {number for number, _ in [*keyword, *(vector or [])]}
     assert len(fused) == len({candidate.number for candidate in fused})
     assert all(0 <= candidate.score <= 1 for candidate in fused)
-    assert fused == sorted(fused, key=lambda candidate: (-candidate.score, candidate.number))
+    assert fused == sorted(fused, key=lambda one: (-one.score, -(one.keyword_score or 0.0), one.number))
     for candidate in fused:
         if candidate.keyword_rank is not None:
             assert keyword[candidate.keyword_rank - 1] == (candidate.number, candidate.keyword_score)

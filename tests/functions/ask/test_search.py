@@ -185,3 +185,48 @@ def test_how_lists_are_fused_can_be_chosen(
     monkeypatch.undo()
     settings.current.cache_clear()
     assert len(set(scores.values())) == 3, scores
+
+
+@pytest.mark.parametrize("query", ["truck", "cars", "pump repair costs", "war"])
+def test_a_document_of_another_language_costs_a_question_nothing(
+    api: httpx.Client, tenant: TestTenant, deliver: Callable[[], Any], query: str
+) -> None:
+    # "war" is a stop word in German, the others are the same words in both analyses.
+    english = {
+        "Vehicles": "The car and the lorry stand in the garage until they are sold.",
+        "Pumps": "What the repair of a pump costs is told by the maintenance manual.",
+        "1812": "The war of 1812 was fought between the United States and Great Britain.",
+    }
+
+    def find() -> list[tuple[str, Any]]:
+        return [(one["source"]["name"], one["ranks"]["vector"]) for one in search(api, tenant, query)]
+
+    for title, text in english.items():
+        api.post("/api/v1/ingest/text", headers=tenant.headers, json={"title": title, "text": text})
+    deliver()
+    before = find()
+    assert before
+    assert before[0][1] == 1
+    german = {"title": "Regen", "text": "Im Juni regnet es viel, und die Flüsse steigen.", "language": "de"}
+    api.post("/api/v1/ingest/text", headers=tenant.headers, json=german)
+    deliver()
+    assert [one for one in find() if one[0] in english][0] == before[0]
+
+
+def test_documents_that_repeat_themselves_leave_room_for_others(
+    api: httpx.Client, tenant: TestTenant, superuser: psycopg.Connection[Any], deliver: Callable[[], Any]
+) -> None:
+    # One paragraph over and over makes chunks that repeat each other.
+    again = "\n\n".join(["The annual report on pumps is confidential and may not be copied. " * 30] * 30)
+    api.post("/api/v1/ingest/text", headers=tenant.headers, json={"title": "Pumps", "text": again})
+    for number in range(4):
+        text = f"Site {number} has pumps, of which there is an annual report."
+        api.post("/api/v1/ingest/text", headers=tenant.headers, json={"title": f"Site {number}", "text": text})
+    deliver()
+    row = superuser.execute(
+        "SELECT max(chunks) FROM sources WHERE workspace_id = %s", (tenant.workspace_id,)
+    ).fetchone()
+    assert row is not None
+    assert row[0] > 12
+    found = {one["source"]["name"] for one in search(api, tenant, "annual report on pumps", k=5)}
+    assert found == {"Pumps", *(f"Site {number}" for number in range(4))}

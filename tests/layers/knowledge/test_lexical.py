@@ -334,3 +334,13 @@ def test_readers_are_exact_while_others_write_remove_and_merge(
         print(f"{written} writes and removals, {merger.result()} merges, {reader.result()} exact readings")
         assert merger.result() > 3
         assert reader.result() > 10
+
+
+def test_questions_to_an_empty_workspace_leave_little_behind(
+    tenant: TestTenant, connect: Callable[[UUID], Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = connect(tenant.workspace_id)
+    monkeypatch.setattr(search, "_postings", type(search._postings)(100_000, getsizeof=search._bytes_of))
+    for number in range(100):
+        find(connection, tenant.workspace_id, [f"w{number}x{i}" for i in range(50)])
+    assert 0 < len(search._postings) <= 200

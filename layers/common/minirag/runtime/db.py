@@ -53,8 +53,10 @@ def _open() -> Connection:
     """The connection of this process; a new one if there is none or the server has ended it."""
     global _connection  # noqa: PLW0603
     if _connection is not None and not _connection.closed:
-        # The server may have ended it while the function slept.
+        # The server may have ended it while the function slept: the first look reads its last words, the second that
+        # there is nothing more to come.
         with suppress(psycopg.OperationalError):
+            _connection.pgconn.consume_input()
             _connection.pgconn.consume_input()
     if _connection is None or _connection.closed or _connection.broken:
         close()
@@ -119,8 +121,12 @@ def _ended(connection: Connection) -> Iterator[None]:
     """Commit at the end of the block, or roll back if it raises."""
     try:
         yield
+        connection.commit()
     except BaseException:
         if not connection.broken:
-            connection.rollback()
+            try:
+                connection.rollback()
+            except psycopg.Error:
+                # In a pipeline, an error that nobody had read yet may come up here; what raised first matters more.
+                connection.close()
         raise
-    connection.commit()

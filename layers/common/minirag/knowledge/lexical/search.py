@@ -55,12 +55,13 @@ CROSS JOIN LATERAL (
 WHERE f.at > 0
 """
 
-# What an entry takes beside its bytes.
-_ENTRY_BYTES: Final = 150
+# What an entry takes beside its bytes, and each of its lists.
+_ENTRY_BYTES: Final = 500
+_LIST_BYTES: Final = 150
 
 
 def _bytes_of(lists: Mapping[int, bytes]) -> int:
-    return sum(map(len, lists.values())) + _ENTRY_BYTES * len(lists)
+    return sum(map(len, lists.values())) + _LIST_BYTES * len(lists) + _ENTRY_BYTES
 
 
 # Postings by workspace and term, then by segment, empty where a segment lacks the term.

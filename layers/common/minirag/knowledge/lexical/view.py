@@ -39,6 +39,7 @@ SELECT s.id, s.chunks,
        )
 FROM lexical_segments s
 WHERE s.workspace_id = %(workspace_id)s
+ORDER BY s.id
 """
 
 _ALLOWED: Final = """
@@ -73,7 +74,7 @@ class _Segments:
     def nbytes(self) -> int:
         """What it takes in memory."""
         arrays = (self.lengths, self.run_starts, self.run_ordinals, self.run_sources)
-        return sum(one.nbytes for one in arrays) + 100 * len(self.bases)
+        return sum(one.nbytes for one in arrays) + 100 * len(self.bases) + 1000
 
 
 _EMPTY: Final = _Segments(

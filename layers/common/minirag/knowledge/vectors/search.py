@@ -65,7 +65,7 @@ class _Kept:
 
 
 def _bytes_of(kept: _Kept) -> int:
-    return kept.signatures.words.nbytes + kept.signatures.chunks.nbytes + 200 * len(kept.bases)
+    return kept.signatures.words.nbytes + kept.signatures.chunks.nbytes + 200 * len(kept.bases) + 1000
 
 
 _NOBODY: Final = np.empty(0, dtype=np.int64)
