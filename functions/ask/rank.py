@@ -58,9 +58,9 @@ def fuse(
     """All chunks that are among the best CANDIDATES of either list (each best first), best first.
 
     Ties go by the keyword score, then by number. What a list has beyond its candidates lends its score to those of the
-    other list, if scores are taken as they are: a chunk found by its words is as near in meaning as it is, whether or not
-    a hundred others are nearer. `attainable`: the sum of the idf of the question's terms, which BM25 stays below. Without
-    a `vector` list, keyword scores count alone.
+    other list, if scores are taken as they are: a chunk found by its words is as near in meaning as it is, whether or
+    not a hundred others are nearer. `attainable`: the sum of the idf of the question's terms, which BM25 stays below.
+    Without a `vector` list, keyword scores count alone.
     """
     weight = 1.0 if vector is None else _KEYWORD_WEIGHT[fusion]
     fused: dict[int, tuple[float, _Standing, _Standing]] = {}

@@ -43,9 +43,13 @@ def test_a_connection_that_the_server_ended_meanwhile_is_not_noticed(
 def test_a_connection_lost_within_a_transaction_is_said_and_the_next_one_works(
     begin: Callable[[Tenant], Any], mine: Tenant, superuser: psycopg.Connection[Any]
 ) -> None:
-    with pytest.raises(Unavailable), begin(mine) as tx:
-        superuser.execute("SELECT pg_terminate_backend(%s, 5000)", (backend(tx),))
-        tx.execute("SELECT 1").fetchone()
+    def lose() -> None:
+        with begin(mine) as tx:
+            superuser.execute("SELECT pg_terminate_backend(%s, 5000)", (backend(tx),))
+            tx.execute("SELECT 1").fetchone()
+
+    with pytest.raises(Unavailable):
+        lose()
     assert works(mine)
 
 
@@ -54,20 +58,25 @@ def test_a_connection_lost_within_a_transaction_is_said_and_the_next_one_works(
 def test_a_statement_that_fails_raises_its_own_error_and_the_next_transaction_works(
     begin: Callable[[Tenant], Any], read: bool, mine: Tenant
 ) -> None:
-    with pytest.raises(psycopg.errors.DivisionByZero), begin(mine) as tx:
-        cursor = tx.execute("SELECT 1 / (SELECT 0)")
-        if read:
-            cursor.fetchone()
+    def divide() -> None:
+        with begin(mine) as tx:
+            cursor = tx.execute("SELECT 1 / (SELECT 0)")
+            if read:
+                cursor.fetchone()
+
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        divide()
     assert works(mine)
 
 
 @pytest.mark.parametrize("begin", [db.snapshot, db.transaction])
 def test_what_raised_first_is_what_is_raised(begin: Callable[[Tenant], Any], mine: Tenant) -> None:
     def fail() -> None:
-        raise KeyError("first")
+        with begin(mine) as tx:
+            tx.execute("SELECT 1 / (SELECT 0)")
+            raise KeyError("first")
 
-    with pytest.raises((KeyError, psycopg.errors.DivisionByZero)) as raised, begin(mine) as tx:
-        tx.execute("SELECT 1 / (SELECT 0)")
+    with pytest.raises((KeyError, psycopg.errors.DivisionByZero)) as raised:
         fail()
     # Without a pipeline the statement had failed before.
     assert raised.type is (KeyError if begin is db.snapshot else psycopg.errors.DivisionByZero)
