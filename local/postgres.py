@@ -205,8 +205,6 @@ class Postgres:
             "unix_socket_directories=",
             "timezone=UTC",
             "log_timezone=UTC",
-            # As RDS has it: segments of the index come and go, and what they leave behind should be used again soon.
-            "autovacuum_naptime=15s",
             # No statement and no row, which may quote a document, in its log.
             "log_error_verbosity=terse",
             "log_min_error_statement=panic",
