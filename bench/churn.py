@@ -1,7 +1,7 @@
 """What the index takes on disk while documents are replaced over and over.
 
 Each step replaces one document and then merges as the worker does. The pace is steady; autovacuum looks every second
-instead of every 15, because what takes a workspace days is done here in minutes.
+instead of every minute, because what takes a workspace days is done here in minutes.
 """
 
 from time import perf_counter, sleep
