@@ -34,7 +34,7 @@ _SENTENCES: Final = {
     Outcome.BELOW_K: "Other passages scored higher, and no more than k are returned. Ask for a larger k.",
     Outcome.BEYOND_CANDIDATES: f"No passage of it is among the best {CANDIDATES} of either list, which are fused.",
     Outcome.NO_MATCH: "It has none of the question's words, and it was not searched by meaning.",
-    Outcome.FILTERED: "It does not meet the filters named. Its ranks by words and by meaning are those without any filter.",
+    Outcome.FILTERED: "It does not meet the filters named. Its ranks by words and meaning are those without any.",
     Outcome.NOT_INDEXED: "It has no passages that could be found: see the status of the source.",
 }
 
