@@ -1,7 +1,7 @@
 """The index as a whole: exact after any history, also while others write, remove and merge."""
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,7 +11,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from local.postgres import Postgres
 from minirag.knowledge.filters import Filters
 from minirag.knowledge.lexical import index, merge, search, view
 from minirag.knowledge.vectors import store as vectors
@@ -22,22 +21,6 @@ Connection = psycopg.Connection[Any]
 
 VOCABULARY = [f"w{i}" for i in range(40)]
 K = 10
-
-
-@pytest.fixture
-def connect(postgres: Postgres) -> Iterator[Callable[[UUID], Connection]]:
-    """Connections as the application's role, each for one workspace."""
-    opened: list[Connection] = []
-
-    def connect(workspace_id: UUID) -> Connection:
-        connection: Connection = psycopg.connect(postgres.app_url, autocommit=True)
-        connection.execute("SELECT set_config('app.workspace_id', %s, false)", (str(workspace_id),))
-        opened.append(connection)
-        return connection
-
-    yield connect
-    for connection in opened:
-        connection.close()
 
 
 def add_source(tx: Connection, workspace_id: UUID, **columns: Any) -> UUID:

@@ -1,7 +1,7 @@
 """Nearest chunks: those that an exact scan finds, after any history, for tenants and filters of any size."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from local.postgres import Postgres
 from minirag.knowledge.filters import Filters
 from minirag.knowledge.lexical import index, merge
 from minirag.knowledge.vectors import search, signatures, store
@@ -25,22 +24,6 @@ Stored = dict[Place, NDArray[np.float32]]  # the windows of each chunk, (windows
 
 MODEL = "test"
 DIMENSION = 64
-
-
-@pytest.fixture
-def connect(postgres: Postgres) -> Iterator[Callable[[UUID], Connection]]:
-    """Connections as the application's role, each for one workspace."""
-    opened: list[Connection] = []
-
-    def connect(workspace_id: UUID) -> Connection:
-        connection: Connection = psycopg.connect(postgres.app_url, autocommit=True)
-        connection.execute("SELECT set_config('app.workspace_id', %s, false)", (str(workspace_id),))
-        opened.append(connection)
-        return connection
-
-    yield connect
-    for connection in opened:
-        connection.close()
 
 
 def unit(rng: np.random.Generator, *shape: int) -> NDArray[np.float32]:
