@@ -40,7 +40,7 @@ def measure(results: Results, store: Store, texts: Texts, size: int) -> None:
     """Fill a workspace of `size` chunks, replace them `_ROUNDS` times, and look at the tables meanwhile."""
     say(f"{size:,} chunks: documents replaced {_ROUNDS} times over, at least {_ROUND_SECONDS:.0f} s each time")
     workspace = store.workspace()
-    merging = Merging(workspace.id)
+    merging = Merging(workspace)
     series: list[tuple[float, float]] = []
     with psycopg.connect(store.postgres.superuser_url, autocommit=True) as superuser:
         superuser.execute(f"ALTER SYSTEM SET autovacuum_naptime = {_NAP_SECONDS}")

@@ -51,7 +51,7 @@ class Filled:
 def fill(store: Store, texts: Texts, size: int, folder: Path, results: Results, *, model: str | None) -> Filled:
     """Fill a workspace, with synthetic vectors of `model` if it is given; merges are done as they come due."""
     workspace = store.workspace()
-    merging = Merging(workspace.id)
+    merging = Merging(workspace)
     corpus, vectors_path = folder / f"{size}.jsonl", folder / f"{size}.npy"
     vectors = Clusters(DIMENSION).vectors(size, part=0) if model else None
     if vectors is not None:

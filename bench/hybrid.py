@@ -1,8 +1,10 @@
 """POST /api/v1/search through its Lambda handler, beside what LangChain and LlamaIndex compose."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
@@ -19,7 +21,7 @@ from evals.store import Document
 from minirag.knowledge.embeddings import Embedder
 from minirag.knowledge.embeddings.choose import embedder
 from minirag.runtime import settings
-from tests.transport import HandlerTransport
+from tests.transport import context, invocation
 
 PEERS: Final = ("langchain", "llama-index", "llama-index-postgres")
 NAMES: Final = {
@@ -27,6 +29,8 @@ NAMES: Final = {
     "llama-index": "LlamaIndex, bm25s + PGVectorStore",
     "llama-index-postgres": "LlamaIndex, ts_rank + PGVectorStore",
 }
+
+_PATH: Final = "/api/v1/search"
 
 LARGEST: Final = 100_000
 
@@ -52,14 +56,8 @@ def measure(
     assert filled.vectors is not None
     say(f"{size:,} chunks: hybrid search over HTTP events")
     with ExitStack() as stack:
-        client = stack.enter_context(httpx.Client(transport=HandlerTransport(), base_url="https://bench"))
-        headers = filled.tenant.workspace.tenant.headers
-
-        def search(question: str) -> dict[str, Any]:
-            response = client.post("/api/v1/search", json={"query": question, "k": TOP}, headers=headers)
-            found: dict[str, Any] = response.raise_for_status().json()
-            return found
-
+        ask = partial(_invocation, filled.tenant.workspace.tenant.headers)
+        search = partial(_search, filled.tenant.workspace.tenant.headers)
         for question in (*questions, *warm_up):
             search(question)  # embeds it, once
         forget()
@@ -67,9 +65,9 @@ def measure(
 
         def cold(number: int) -> float:
             with forgotten():
-                return timed(lambda: search(questions[number]))
+                return timed(ask(questions[number]))
 
-        contenders: dict[str, Contender] = {_COLD: cold, OURS: lambda number: timed(partial(search, questions[number]))}
+        contenders: dict[str, Contender] = {_COLD: cold, OURS: lambda number: timed(ask(questions[number]))}
         for name, rival in running.items():
             contenders[NAMES[name]] = lambda number, rival=rival: rival.ask(questions[number], number)[0]  # type: ignore[misc]
             for number in range(_WARM_UP):
@@ -78,11 +76,26 @@ def measure(
             search(question)
         taken = interleave(len(questions), contenders)
         results.latency("hybrid", size, taken)
-        results.processor("hybrid", size, lambda number: search(questions[number]), len(questions))
+        asked = [ask(question) for question in questions]
+        results.processor("hybrid", size, lambda number: asked[number](), len(questions))
         _bounds(results, size)
-        moved = [bytes_of(partial(search, question)) for question in questions]
+        moved = [bytes_of(ask(question)) for question in questions]
         results.fact("hybrid", size, "moved by a question, warm, p50", float(np.median(moved)) / 1000, "kB")
         _one_more(results, filled, running, search)
+
+
+def _invocation(headers: Mapping[str, str], question: str) -> Callable[[], dict[str, Any]]:
+    """What is timed: the handler, called with the event of a question; making the event is API Gateway's work."""
+    body = {"query": question, "k": TOP}
+    handler, event = invocation(httpx.Request("POST", f"https://bench{_PATH}", json=body, headers=headers))
+    return partial(handler, event, context())
+
+
+def _search(headers: Mapping[str, str], question: str) -> dict[str, Any]:
+    response = _invocation(headers, question)()
+    assert response["statusCode"] == HTTPStatus.OK, response
+    found: dict[str, Any] = json.loads(response["body"])
+    return found
 
 
 def _start(
@@ -125,7 +138,7 @@ def _one_more(results: Results, filled: Filled, running: dict[str, Rival], searc
     using = model()
     assert using is not None
     workspace = filled.tenant.workspace
-    merging, times = Merging(workspace.id), []
+    merging, times = Merging(workspace), []
     for _ in range(_ADDED):
         word = f"zz{uuid4().hex}"
         text = f"The word {word} is in no other document."

@@ -26,7 +26,7 @@ def measure(results: Results, store: Store, texts: Texts, size: int) -> None:
     say(f"{size:,} chunks: storing and deleting")
     for length in _LENGTHS:
         workspace = store.workspace()
-        merging = Merging(workspace.id)
+        merging = Merging(workspace)
         # Made beforehand, so that only what ingestion does is timed.
         documents = list(texts.documents(size, passages=length, seed=SEED + length))
         ids, storing, theirs, busy = [], 0.0, 0.0, np.zeros(2)

@@ -87,7 +87,7 @@ def measure(results: Results, store: Store, dimension: int, total: int, asked: i
 def _fill(store: Store, clusters: Clusters, size: int, part: int, seconds: list[float]) -> Filled:
     """A workspace of `size` chunks; every tenth has a second window."""
     workspace = store.workspace()
-    merging = Merging(workspace.id)
+    merging = Merging(workspace)
     windows = np.where(np.arange(size) % 10 == 0, 2, 1)
     vectors = clusters.vectors(int(windows.sum()), part=part)
     bounds = np.concatenate(([0], np.cumsum(windows))).tolist()

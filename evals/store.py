@@ -43,6 +43,8 @@ class Workspace:
     def __init__(self, superuser_url: str) -> None:
         self.tenant = tenants.make(superuser_url)
         self.id = self.tenant.workspace_id
+        # As of the last document.
+        self.due: merge.Due | None = None
 
     def caller(self) -> Caller:
         """Who asks: read anew, as each request does."""
@@ -89,6 +91,7 @@ class Workspace:
             )
             quotas.add_chunks(tx, self.id, len(rows))
             workspaces.next_generation(tx, self.id, language=analysis_of(document.language), embedding_model=model)
+            self.due = merge.due(tx, self.id)
         return source_id
 
     def remove(self, source_id: UUID) -> None:

@@ -20,6 +20,7 @@ from minirag.knowledge import chunks, jobs, language, sources, texts
 from minirag.knowledge.embeddings import Embedder
 from minirag.knowledge.embeddings.choose import embedder as choose_embedder
 from minirag.knowledge.lexical import index as lexical
+from minirag.knowledge.lexical import merge
 from minirag.knowledge.lexical.analyzer import analysis_of, terms
 from minirag.knowledge.vectors import store as vectors
 from minirag.runtime import blobs, db, settings, telemetry
@@ -53,8 +54,8 @@ class _Stages:
             jobs.advance(tx, self.workspace_id, self.job_id, stage=name, progress=progress)
 
 
-def index(workspace_id: UUID, job_id: UUID, *, remaining_seconds: Callable[[], float]) -> None:
-    """Index the document of a job; nothing of it is visible before everything is.
+def index(workspace_id: UUID, job_id: UUID, *, remaining_seconds: Callable[[], float]) -> merge.Due | None:
+    """Index the document of a job; nothing of it is visible before everything is. Returns the merge that is due then.
 
     A job that has ended already is left alone. Raises what ends the job (status below 500) or what may pass.
     """
@@ -63,12 +64,12 @@ def index(workspace_id: UUID, job_id: UUID, *, remaining_seconds: Callable[[], f
         job = jobs.start(tx, workspace_id, job_id)
         if job is None:
             telemetry.event("ingest.already_ended")
-            return
+            return None
         source = sources.lock(tx, workspace_id, job.source_id)
         if source is not None and job.sequencer <= source.sequencer:
             jobs.finish(tx, workspace_id, job_id, chunks_added=0, timings={})
             telemetry.event("ingest.superseded")
-            return
+            return None
         model = workspaces.embedding_model(tx, workspace_id)
     if source is None or source.deleted:
         raise _deleted(job)
@@ -106,7 +107,7 @@ def index(workspace_id: UUID, job_id: UUID, *, remaining_seconds: Callable[[], f
         if job.sequencer <= locked.sequencer:
             jobs.finish(tx, workspace_id, job_id, chunks_added=0, timings=stages.timings)
             telemetry.event("ingest.superseded")
-            return
+            return None
         removed = clear_content(tx, workspace_id, job.source_id)
         # None of it needs to be waited for, one by one.
         with tx.pipeline():
@@ -133,7 +134,9 @@ def index(workspace_id: UUID, job_id: UUID, *, remaining_seconds: Callable[[], f
             quotas.add_chunks(tx, workspace_id, len(split) - removed)
             used = embedder.model if embedder is not None and embedded else None
             workspaces.next_generation(tx, workspace_id, language=analysis_of(spoken), embedding_model=used)
+            wanted = merge.due(tx, workspace_id)
     telemetry.event("ingest.completed", chunks=len(split), windows=len(embedded), **stages.timings)
+    return wanted
 
 
 def _deleted(job: jobs.Job) -> Conflict:

@@ -21,14 +21,15 @@ _SMALL: Final = 2000
 _ENOUGH_SECONDS: Final = 60
 
 
-def tidy(workspace_id: UUID) -> None:
-    """Merge what is small and due; leave what is large to `maintain`, by a message."""
-    while wanted := _due(workspace_id):
+def tidy(workspace_id: UUID, wanted: merge.Due | None) -> None:
+    """Merge what is small and due, beginning with what is `wanted`; leave what is large to `maintain`, by a message."""
+    while wanted:
         if wanted.chunks > _SMALL:
             request(workspace_id)
             return
         if not _merge(workspace_id, wanted):
             return
+        wanted = _due(workspace_id)
 
 
 def request(workspace_id: UUID) -> None:

@@ -29,19 +29,20 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN
         job_id = UUID(message.body["job_id"])
         telemetry.bind(workspace_id=str(workspace_id), job_id=str(job_id))
         try:
-            index(workspace_id, job_id, remaining_seconds=remaining_seconds)
+            wanted = index(workspace_id, job_id, remaining_seconds=remaining_seconds)
         except MiniRagError as error:
             permanent = error.status < 500
             if permanent or message.receives >= settings.current().max_receives:
                 _fail(workspace_id, job_id, error.code, error.detail)
             if not permanent:
                 raise
+            return
         except Exception:
             if message.receives >= settings.current().max_receives:
                 detail = f"The document could not be processed, and {message.receives} attempts ended the same way."
                 _fail(workspace_id, job_id, MiniRagError.code, detail)
             raise
-        maintain.tidy(workspace_id)
+        maintain.tidy(workspace_id, wanted)
 
     return batch.process(event, "ingest-worker", settings.current().jobs_queue_url, handle)
 

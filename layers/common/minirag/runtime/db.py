@@ -65,7 +65,8 @@ def _open() -> Connection:
 
 
 def _begin(connection: Connection, tenant: Tenant, isolation: psycopg.IsolationLevel | None) -> None:
-    connection.isolation_level = isolation
+    if connection.isolation_level != isolation:
+        connection.isolation_level = isolation
     ids = (tenant.workspace_id, tenant.organization_id, tenant.user_id)
     connection.execute(_SET_TENANT, ["" if one is None else str(one) for one in ids], prepare=True)
 

@@ -9,10 +9,10 @@ Segments are written in pages, runs of neighbouring terms, as a sorted string ta
 the page of a term is the last one whose first term does not come after it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ _PAGE_TERMS: Final = 128
 _MAX_FREQUENCY: Final = 255
 _POSTING: Final = np.dtype([("chunk", "<u2"), ("frequency", "u1")])
 POSTING_BYTES: Final = _POSTING.itemsize
+
+_Term = TypeVar("_Term", str, bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +52,12 @@ def pack(terms_of: Sequence[Sequence[str]]) -> Segment:
     if len(terms_of) > MAX_CHUNKS:
         raise ValueError(f"{len(terms_of)} chunks do not fit one segment of {MAX_CHUNKS}")
     lengths = np.fromiter(map(len, terms_of), dtype=np.int64, count=len(terms_of))
-    vocabulary: dict[str, int] = {}
-    numbers = np.array(
-        [vocabulary.setdefault(term, len(vocabulary)) for term in chain.from_iterable(terms_of)], dtype=np.int64
-    )
-    encoded = [term.encode() for term in vocabulary]
-    order = sorted(range(len(encoded)), key=encoded.__getitem__)
-    position = np.empty(len(order), dtype=np.int64)
-    position[order] = np.arange(len(order))
+    # The order of code points is that of their bytes in UTF-8.
+    terms = sorted(dict.fromkeys(chain.from_iterable(terms_of)))
+    numbers = _numbers(terms, chain.from_iterable(terms_of), int(lengths.sum()))
     chunk = np.repeat(np.arange(len(terms_of)), lengths)
     # Sorted by term, then by chunk.
-    occurrences, counts = np.unique(position[numbers] << 16 | chunk, return_counts=True)
+    occurrences, counts = np.unique(numbers << 16 | chunk, return_counts=True)
     written = (counts + _MAX_FREQUENCY - 1) // _MAX_FREQUENCY
     last = np.cumsum(written) - 1
     occurrences = np.repeat(occurrences, written)
@@ -68,8 +65,8 @@ def pack(terms_of: Sequence[Sequence[str]]) -> Segment:
     frequencies[last] = counts - (written - 1) * _MAX_FREQUENCY
     return Segment(
         lengths=lengths.astype(np.float32),
-        terms=[encoded[i] for i in order],
-        bounds=np.searchsorted(occurrences >> 16, np.arange(len(order) + 1)),
+        terms=[term.encode() for term in terms],
+        bounds=np.searchsorted(occurrences >> 16, np.arange(len(terms) + 1)),
         ordinals=(occurrences & 0xFFFF).astype(np.uint16),
         frequencies=frequencies,
     )
@@ -83,11 +80,11 @@ def merge(segments: Sequence[Segment], keep: Sequence[NDArray[np.bool_]]) -> Seg
     if len(lengths) > MAX_CHUNKS:
         raise ValueError(f"{len(lengths)} chunks do not fit one segment of {MAX_CHUNKS}")
     new_ordinals = np.cumsum(kept) - 1
-    terms = sorted(set(chain.from_iterable(segment.terms for segment in segments)))
-    number_of = {term: number for number, term in enumerate(terms)}
+    every = list(chain.from_iterable(segment.terms for segment in segments))
+    # Each once, still in sorted runs, which sort faster than a set.
+    terms = sorted(dict.fromkeys(every))
     # All lists of postings, those of one term next to each other and in the order of the segments.
-    all_terms = chain.from_iterable(segment.terms for segment in segments)
-    list_terms = np.array([number_of[term] for term in all_terms], dtype=np.int64)
+    list_terms = _numbers(terms, every, len(every))
     list_sizes = np.concatenate([np.diff(segment.bounds) for segment in segments])
     list_starts = np.cumsum(list_sizes) - list_sizes
     order = np.argsort(list_terms, kind="stable")
@@ -122,19 +119,16 @@ def pages(segment: Segment) -> Iterator[Page]:
 
 def unpack(written: Sequence[Page], lengths: NDArray[np.float32]) -> Segment:
     """Read a segment back from all of its pages, in the order of their first terms."""
-    terms: list[bytes] = []
-    sizes: list[NDArray[np.int64]] = [np.zeros(1, dtype=np.int64)]
-    for page in written:
-        # Term, start, term, start, ..., an empty term, end.
-        fields = page.dictionary[1:].replace(b"\n", b"\t").split(b"\t")
-        starts = np.array(list(map(int, fields[1::2])), dtype=np.int64)
-        terms.extend(fields[:-2:2])
-        sizes.append(np.diff(starts) // POSTING_BYTES)
+    # Term, start, term, start, ..., an empty term, end; then the next page.
+    fields = b"".join(page.dictionary for page in written)[1:].replace(b"\n", b"\t").split(b"\t")
+    terms = fields[:-1:2]
+    starts = np.fromiter(map(int, fields[1::2]), dtype=np.int64, count=len(terms))
+    sizes = np.diff(starts, append=0)[np.fromiter(map(bool, terms), dtype=np.bool_, count=len(terms))]
     postings = np.frombuffer(b"".join(page.postings for page in written), dtype=_POSTING)
     return Segment(
         lengths=lengths,
-        terms=terms,
-        bounds=np.cumsum(np.concatenate(sizes)),
+        terms=[term for term in terms if term],
+        bounds=np.cumsum(np.concatenate(([0], sizes // POSTING_BYTES))),
         ordinals=postings["chunk"],
         frequencies=postings["frequency"],
     )
@@ -164,6 +158,12 @@ def pack_lengths(lengths: NDArray[np.float32]) -> bytes:
 def unpack_lengths(packed: bytes, chunks: int) -> NDArray[np.float32]:
     """The lengths of `chunks` chunks, exact up to 2 ** 24."""
     return np.frombuffer(packed, dtype="<u2" if len(packed) == 2 * chunks else "<u4").astype(np.float32)
+
+
+def _numbers(terms: Sequence[_Term], every: Iterable[_Term], count: int) -> NDArray[np.int64]:
+    """Which of `terms` each of `every` is; `count` of them."""
+    number_of = {term: number for number, term in enumerate(terms)}
+    return np.fromiter(map(number_of.__getitem__, every), dtype=np.int64, count=count)
 
 
 def _ranges(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
