@@ -143,15 +143,15 @@ def test_what_an_older_analyzer_indexed_is_indexed_anew(
 def test_segments_are_merged_as_documents_come_in(
     api: httpx.Client, tenant: TestTenant, deliver: Callable[[], Any], superuser: psycopg.Connection[Any]
 ) -> None:
-    for number in range(12):
+    for number in range(22):
         body = {"title": f"Note {number}", "text": f"The valve number {number} was closed."}
         api.post("/api/v1/ingest/text", headers=tenant.headers, json=body)
     deliver()
     row = superuser.execute(
         "SELECT count(*), sum(chunks) FROM lexical_segments WHERE workspace_id = %s", (tenant.workspace_id,)
     ).fetchone()
-    assert row == (3, 12)
-    assert len(search(api, tenant, "valve", k=50)) == 12
+    assert row == (3, 22)
+    assert len(search(api, tenant, "valve", k=50)) == 22
 
 
 def test_a_large_merge_is_left_to_a_message_and_done_by_the_worker(
@@ -162,7 +162,7 @@ def test_a_large_merge_is_left_to_a_message_and_done_by_the_worker(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(maintain, "_SMALL", 5)
-    for number in range(10):
+    for number in range(20):
         body = {"title": f"Note {number}", "text": f"The valve number {number} was closed."}
         api.post("/api/v1/ingest/text", headers=tenant.headers, json=body)
     deliver()
@@ -170,7 +170,7 @@ def test_a_large_merge_is_left_to_a_message_and_done_by_the_worker(
     row = superuser.execute(
         "SELECT count(*), sum(chunks) FROM lexical_segments WHERE workspace_id = %s", (tenant.workspace_id,)
     ).fetchone()
-    assert row == (1, 10)
+    assert row == (1, 20)
 
 
 def test_how_lists_are_fused_can_be_chosen(

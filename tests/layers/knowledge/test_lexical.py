@@ -167,19 +167,19 @@ def test_what_was_removed_is_written_out_of_the_segments_once_it_is_a_third_of_t
 ) -> None:
     workspace_id = tenant.workspace_id
     connection = connect(workspace_id)
-    sources = [add_source(connection, workspace_id) for _ in range(10)]
+    sources = [add_source(connection, workspace_id) for _ in range(20)]
     for source_id in sources:
         index.insert(connection, workspace_id, source_id, [["w1", f"only{source_id.hex}"]])
     assert merge_all(connection, workspace_id) == 1
-    for source_id in sources[:4]:
+    for source_id in sources[:8]:
         index.remove(connection, workspace_id, source_id)
     assert merge_all(connection, workspace_id) == 1
     row = connection.execute("SELECT sum(chunks), count(*) FROM lexical_segments").fetchone()
-    assert row == (6, 1)
+    assert row == (12, 1)
     assert connection.execute("SELECT count(*) FROM lexical_tombstones").fetchone() == (0,)
     for page in connection.execute("SELECT dictionary FROM lexical_pages").fetchall():
-        assert not any(f"only{source_id.hex}".encode() in page[0] for source_id in sources[:4])
-    assert len(find(connection, workspace_id, ["w1"], k=100)) == 6
+        assert not any(f"only{source_id.hex}".encode() in page[0] for source_id in sources[:8])
+    assert len(find(connection, workspace_id, ["w1"], k=100)) == 12
 
 
 def test_no_segment_of_another_tenant_is_searched_merged_or_removed(
@@ -187,14 +187,14 @@ def test_no_segment_of_another_tenant_is_searched_merged_or_removed(
 ) -> None:
     mine, theirs = connect(tenant.workspace_id), connect((other := make_tenant()).workspace_id)
     source_id = add_source(theirs, other.workspace_id)
-    for ordinal in range(10):
+    for ordinal in range(20):
         index.insert(theirs, other.workspace_id, source_id, [["secret"]], first_ordinal=ordinal)
     # Even where a statement names the other workspace.
     for workspace_id in (tenant.workspace_id, other.workspace_id):
         assert find(mine, workspace_id, ["secret"]) == {}
         assert merge.due(mine, workspace_id) is None
         index.remove(mine, workspace_id, source_id)
-    assert len(find(theirs, other.workspace_id, ["secret"])) == 10
+    assert len(find(theirs, other.workspace_id, ["secret"], k=50)) == 20
 
 
 def test_a_snapshot_sees_one_state_while_segments_are_merged_and_removed(
@@ -202,7 +202,7 @@ def test_a_snapshot_sees_one_state_while_segments_are_merged_and_removed(
 ) -> None:
     workspace_id = tenant.workspace_id
     reader, writer = connect(workspace_id), connect(workspace_id)
-    sources = [add_source(writer, workspace_id) for _ in range(10)]
+    sources = [add_source(writer, workspace_id) for _ in range(20)]
     for source_id in sources:
         index.insert(writer, workspace_id, source_id, [["w1"]])
     reader.autocommit = False
@@ -212,10 +212,10 @@ def test_a_snapshot_sees_one_state_while_segments_are_merged_and_removed(
         assert merge_all(writer, workspace_id) == 1
     with writer.transaction():
         index.remove(writer, workspace_id, sources[0])
-    found = request.found(20)
+    found = request.found(30)
     assert {source_id for source_id, _ in found.chunks.places(found.best)} == set(sources)
     reader.rollback()
-    assert set(find(reader, workspace_id, ["w1"])) == {(source_id, 0) for source_id in sources[1:]}
+    assert set(find(reader, workspace_id, ["w1"], k=50)) == {(source_id, 0) for source_id in sources[1:]}
 
 
 def test_a_removal_that_meets_a_merge_waits_for_it_and_then_removes(
@@ -223,7 +223,7 @@ def test_a_removal_that_meets_a_merge_waits_for_it_and_then_removes(
 ) -> None:
     workspace_id = tenant.workspace_id
     merger, remover = connect(workspace_id), connect(workspace_id)
-    sources = [add_source(merger, workspace_id) for _ in range(10)]
+    sources = [add_source(merger, workspace_id) for _ in range(20)]
     for source_id in sources:
         index.insert(merger, workspace_id, source_id, [["w1"]])
     with ThreadPoolExecutor(1) as thread:
@@ -239,7 +239,7 @@ def test_a_removal_that_meets_a_merge_waits_for_it_and_then_removes(
             while merger.execute(waiting, (remover.info.backend_pid,)).fetchone() == (0,):
                 assert not removal.done()
         removal.result()
-    assert {source_id for source_id, _ in find(merger, workspace_id, ["w1"])} == {*sources} - {sources[3]}
+    assert {source_id for source_id, _ in find(merger, workspace_id, ["w1"], k=50)} == {*sources} - {sources[3]}
 
 
 def test_a_merge_leaves_alone_what_somebody_is_removing_from(

@@ -153,7 +153,7 @@ def test_vectors_stored_before_there_were_signatures_are_found_after_migrating(
 ) -> None:
     everything = migrations.migrations()
     rng = np.random.default_rng(5)
-    vectors = rng.standard_normal((40, 64)).astype(np.float32)
+    vectors = rng.standard_normal((80, 64)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     with temporary() as server:
         monkeypatch.setattr(migrations, "migrations", lambda: everything[:6])
@@ -162,7 +162,7 @@ def test_vectors_stored_before_there_were_signatures_are_found_after_migrating(
         workspace_id, placed = tenant.workspace_id, []
         with psycopg.connect(server.app_url, autocommit=True) as tx:
             tx.execute("SELECT set_config('app.workspace_id', %s, false)", [str(workspace_id)])
-            for first in range(0, 40, 4):
+            for first in range(0, 80, 4):
                 source_id = uuid4()
                 tx.execute(
                     "INSERT INTO sources (workspace_id, id, name, uri) VALUES (%s, %s, '', '')",

@@ -1,8 +1,9 @@
 """Merging: many small segments become one, and what was removed is left out.
 
-Segments of one order of magnitude are merged once there are ten of them (a log-structured merge tree with tiers;
-O'Neil et al., 1996), so that a posting is written again at most once an order of magnitude, and a question reads a few
-dozen segments whatever the size of the workspace. A reader's snapshot keeps the old segments until it ends.
+Segments of one order of magnitude are merged once there are ten of them, or twenty of the small (a log-structured merge
+tree with tiers; O'Neil et al., 1996), so that a posting is written again at most once an order of magnitude, and a
+question reads a few dozen segments whatever the size of the workspace. A reader's snapshot keeps the old segments until
+it ends.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,9 @@ from minirag.knowledge.lexical.segment import MAX_CHUNKS, Page, Segment, merge, 
 from minirag.runtime.db import Connection
 
 _FAN: Final = 10
+# Of segments below a hundred chunks, which cost more to merge, and little to read.
+_FAN_OF_SMALL: Final = 20
+_SMALL: Final = 2  # levels
 # So many of one level at once; a backlog is worked off in a few merges.
 _MOST: Final = 40
 # Where segments are so large that only few fit together, fewer are not worth writing them again.
@@ -80,8 +84,8 @@ def due(tx: Connection, workspace_id: UUID) -> Due | None:
     rows = tx.execute(_COUNTS, {"workspace_id": workspace_id, "analyzer": analyzer.VERSION}).fetchall()
     for level, segment_id, chunks, removed in rows:
         levels.setdefault(level, []).append((segment_id, chunks, removed))
-    for segments in levels.values():
-        taken = _fitting(segments) if len(segments) >= _FAN else []
+    for level, segments in levels.items():
+        taken = _fitting(segments) if len(segments) >= (_FAN_OF_SMALL if level < _SMALL else _FAN) else []
         if len(taken) < _LEAST:
             taken = [segment for segment in segments if segment[2] > _GARBAGE * segment[1]][:1]
         if taken:
