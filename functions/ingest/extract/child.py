@@ -1,49 +1,39 @@
 """The program that reads one document inside the sandbox.
 
-    python -m functions.ingest.extract.child TYPE SECONDS MEMORY_BYTES
+    python -m functions.ingest.extract.child TYPE CPU_SECONDS MEMORY_BYTES
 
-The document comes on stdin; one JSON object goes to stdout: {"document": …} or {"error": {"code", "detail"}}.
+The document comes on stdin; one JSON object goes to stdout: {"document": …} or {"error": {"code", "detail"}}, and in
+it, under "enforced", which bounds hold.
 """
 
 import json
-import math
-import resource
 import sys
+from collections.abc import Callable
 from typing import Any, BinaryIO, Final, cast
 
-from functions.ingest.extract.document import MAX_CHARACTERS, DocumentType, dump, too_much_text
+from functions.ingest.extract.confine import Limits, confine, libraries
+from functions.ingest.extract.document import MAX_CHARACTERS, Document, DocumentType, dump, too_much_text
 from functions.ingest.extract.formats import extractor
 from minirag.runtime.errors import ExtractionFailed
 
 # Six bytes a character at the very worst (escaped in JSON), and room for headings and pages.
-_MAX_OUTPUT: Final = 6 * MAX_CHARACTERS + 32 * 1024 * 1024
+MAX_OUTPUT: Final = 6 * MAX_CHARACTERS + 32 * 1024 * 1024
 
 TOO_MUCH_MEMORY: Final = "This document needs more memory to read than is allowed. Split it and upload the parts."
 
 
-def confine(seconds: float, memory_bytes: int) -> None:
-    """Give up, for good, what reading a document does not need: time, memory, files, processes."""
-    cpu_seconds = math.ceil(seconds)
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    # At the soft limit SIGXCPU ends the process, at the hard one SIGKILL.
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (_MAX_OUTPUT, _MAX_OUTPUT))
-    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _check_length(text: str) -> None:
-    if len(text) > MAX_CHARACTERS:
+def _check_length(document: Document) -> None:
+    if len(document.text) > MAX_CHARACTERS:
         raise too_much_text()
-    if not text.strip():
+    if not document.text.strip() and not document.unread:
         raise ExtractionFailed("This document holds no text.", code="no_text")
 
 
-def read(document_type: DocumentType, file: BinaryIO) -> dict[str, Any]:
+def read(extract: Callable[[bytes], Document], file: BinaryIO) -> dict[str, Any]:
     """What came of reading the document, as plain JSON values."""
     try:
-        document = extractor(document_type)(file.read())
-        _check_length(document.text)
+        document = extract(file.read())
+        _check_length(document)
     except ExtractionFailed as error:
         return {"error": {"code": error.code, "detail": error.detail}}
     except MemoryError:
@@ -54,9 +44,15 @@ def read(document_type: DocumentType, file: BinaryIO) -> dict[str, Any]:
     return {"document": dump(document)}
 
 
-if __name__ == "__main__":
-    confine(float(sys.argv[2]), int(sys.argv[3]))
+def main(extract: Callable[[bytes], Document], cpu_seconds: int, memory_bytes: int) -> None:
+    """Confine this process, read the document on stdin with `extract`, write the answer to stdout."""
+    enforced = confine(Limits(memory_bytes, cpu_seconds, MAX_OUTPUT), libraries())
     result = sys.stdout
     sys.stdout = sys.stderr  # what a library prints must not mix with the result
-    answer = read(cast("DocumentType", sys.argv[1]), sys.stdin.buffer)
-    json.dump(answer, result, ensure_ascii=False)
+    answer = read(extract, sys.stdin.buffer)
+    json.dump(answer | {"enforced": enforced}, result, ensure_ascii=False)
+
+
+if __name__ == "__main__":
+    # The module is imported before the process is confined, so that its libraries are there.
+    main(extractor(cast("DocumentType", sys.argv[1])), int(sys.argv[2]), int(sys.argv[3]))

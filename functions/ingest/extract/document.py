@@ -5,12 +5,16 @@ source is stored. That is why the text is normalised before any offset is taken,
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 from minirag.runtime.errors import ExtractionFailed
 
-DocumentType = Literal["pdf", "docx", "html", "markdown", "text"]
+DocumentType = Literal[
+    "pdf", "docx", "pptx", "xlsx", "csv", "odt", "ods", "odp", "rtf", "epub", "html", "markdown", "text", "json", "xml",
+    "eml", "ipynb", "code", "zip",
+]  # fmt: skip
 
 # About 7,000 printed pages. A 40 KB PDF can yield twice as much.
 MAX_CHARACTERS: Final = 20_000_000
@@ -41,18 +45,31 @@ class Heading:
 
 
 @dataclass(frozen=True, slots=True)
+class Table:
+    """A table is text[start:end]: each of its lines is a row, its cells separated by ` | `."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
     """A document's canonical text and its structure.
 
     `pages` is empty where the format has none. Two pages with text are separated by one blank line, which belongs to
-    neither. `headings` are in the order of the text. `title` is what the file itself declares; it lies outside `text`.
+    neither. `headings` and `tables` are in the order of the text. `title` is what the file itself declares; it lies
+    outside `text`. `notes` say, in sentences for a person, what of the file is not in `text` and why.
+    `unread` are the numbers of pages that show more than their text says: scans, and fonts without characters.
     """
 
     type: DocumentType
     text: str
     pages: tuple[Page, ...] = ()
     headings: tuple[Heading, ...] = ()
+    tables: tuple[Table, ...] = ()
     title: str | None = None
+    notes: tuple[str, ...] = ()
+    unread: tuple[int, ...] = ()
 
 
 def too_much_text() -> ExtractionFailed:
@@ -62,6 +79,27 @@ def too_much_text() -> ExtractionFailed:
         "Split it and upload the parts.",
         code="too_much_text",
     )
+
+
+def no_text_layer() -> ExtractionFailed:
+    """The error for a PDF that shows pages but says nothing of their text."""
+    return ExtractionFailed(
+        "No text could be read from this PDF: it holds only images of pages (a scan), or fonts that do not say "
+        "which characters they show. Run it through OCR and upload the result.",
+        code="no_text_layer",
+    )
+
+
+def listed(numbers: Sequence[int]) -> str:
+    """Pages as a person lists them: page 3; pages 1-4, 7."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    shown = ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+    return f"page{'s' if len(numbers) > 1 else ''} {shown}"
 
 
 def normalise(text: str) -> str:
@@ -93,5 +131,8 @@ def load(values: dict[str, Any]) -> Document:
         text=values["text"],
         pages=tuple(Page(**page) for page in values["pages"]),
         headings=tuple(Heading(**heading) for heading in values["headings"]),
+        tables=tuple(Table(**table) for table in values["tables"]),
         title=values["title"],
+        notes=tuple(values["notes"]),
+        unread=tuple(values["unread"]),
     )

@@ -11,7 +11,10 @@ from functions.ingest.extract.charset import unicode_encoding
 from functions.ingest.extract.document import DocumentType
 from minirag.runtime.errors import Unprocessable, UnsupportedType
 
-ACCEPTED: Final = "PDF, Word (.docx), HTML, Markdown and plain text"
+ACCEPTED: Final = (
+    "PDF, Word, PowerPoint and Excel (.docx, .pptx, .xlsx), OpenDocument, RTF, EPUB, HTML, Markdown, CSV, JSON, XML, "
+    "e-mail (.eml), Jupyter notebooks, source code, plain text, and ZIP archives of these"
+)
 
 # (offset, bytes, what it is), from the formats' specifications.
 _SIGNATURES: Final = (
@@ -44,19 +47,28 @@ _SIGNATURES: Final = (
     (0, b"SQLite format 3\0", "an SQLite database"),
     (0, b"PAR1", "a Parquet table"),
 )
-_TEXT_SIGNATURES: Final = (
-    (b"%!PS", "a PostScript file"),
-    (b"{\\rtf", "a rich text (.rtf) document"),
+
+# What a ZIP's directory names, most telling first; see ECMA-376 and EPUB 3.3.
+_ZIP_CONTENTS: Final[tuple[tuple[bytes, DocumentType], ...]] = (
+    (b"word/document", "docx"),
+    (b"xl/workbook", "xlsx"),
+    (b"ppt/presentation", "pptx"),
+    (b"META-INF/container.xml", "epub"),
+)
+# What an OpenDocument package declares, uncompressed, in its first entry (ODF 1.3 part 2, 3.3); templates as well.
+_OPEN_DOCUMENT: Final = b"mimetypeapplication/vnd.oasis.opendocument."
+_OPEN_DOCUMENT_KINDS: Final[tuple[tuple[bytes, DocumentType], ...]] = (
+    (b"text", "odt"),
+    (b"spreadsheet", "ods"),
+    (b"presentation", "odp"),
 )
 
-# What a ZIP's directory names, most telling first: (name, what it is); see ECMA-376, ODF 1.3 part 2, EPUB 3.3.
-_ZIP_CONTENTS: Final = (
-    (b"xl/workbook", "an Excel workbook"),
-    (b"ppt/presentation", "a PowerPoint presentation"),
-    (b"META-INF/container.xml", "an EPUB book"),
-    (b"content.xml", "an OpenDocument file"),
+_CODE: Final = (
+    ".py .pyi .js .mjs .cjs .jsx .ts .tsx .java .kt .kts .scala .groovy .c .h .cc .cpp .cxx .hpp .cs .go .rs .swift"
+    " .m .mm .rb .php .pl .pm .lua .r .jl .sh .bash .zsh .ps1 .bat .sql .proto .graphql .tf .css .scss .less .vue"
+    " .svelte .toml .yaml .yml .ini .cfg .conf .properties .gradle .cmake .mk .dockerfile .tex .diff .patch .ex .exs"
+    " .erl .hs .ml .clj .dart .nim .zig .asm .s .v .vhd .sol"
 )
-
 _TEXT_KINDS: Final[dict[str, DocumentType]] = {
     ".txt": "text",
     ".text": "text",
@@ -66,26 +78,32 @@ _TEXT_KINDS: Final[dict[str, DocumentType]] = {
     ".html": "html",
     ".htm": "html",
     ".xhtml": "html",
-}
-_TEXT_FORMATS_REFUSED: Final = {
-    ".csv": "a CSV table",
-    ".tsv": "a TSV table",
-    ".json": "JSON data",
-    ".jsonl": "JSON data",
-    ".ndjson": "JSON data",
-    ".ipynb": "a Jupyter notebook",
-    ".xml": "XML data",
-    ".svg": "an SVG image",
-    ".eml": "an e-mail message",
-    ".mbox": "a mailbox",
-    ".mht": "a web archive",
-    ".mhtml": "a web archive",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".tab": "csv",
+    ".json": "json",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".geojson": "json",
+    ".ipynb": "ipynb",
+    ".xml": "xml",
+    ".svg": "xml",
+    ".eml": "eml",
+    ".mht": "eml",
+    ".mhtml": "eml",
+    **dict.fromkeys(_CODE.split(), "code"),
 }
 _HTML: Final = re.compile(
     rb"\s*+(?:<\?xml[^>]*+>\s*+)?(?:<!--.*?-->\s*+)*+<(?:!doctype\s++html|html|head|body)[\s>]",
     re.IGNORECASE | re.DOTALL,
 )
 _XML: Final = re.compile(rb"\s*<\?xml\s")
+# The first lines of a message (RFC 5322): nothing but header fields, of which some only messages have.
+_MESSAGE: Final = re.compile(
+    rb"(?:[!-9;-~]++:[^\r\n]*+(?:\r?\n[ \t][^\r\n]*+)*+\r?\n){0,100}?"
+    rb"(?:Received|Return-Path|Message-ID|MIME-Version|Delivered-To):",
+    re.IGNORECASE,
+)
 # Control characters that no text holds: all but backspace, tab, LF, VT, FF, CR, SUB (the end of a DOS file) and ESC.
 _BINARY_BYTES: Final = bytes({*range(0x20)} - {0x08, 0x09, 0x0A, 0x0B, 0x0C, 0x0D, 0x1A, 0x1B})
 _HEAD: Final = 4096
@@ -112,27 +130,30 @@ def sniff(data: bytes, name: str) -> DocumentType:
         # A signature of letters may begin a text too ("BMW …"); no binary format goes without control characters.
         if head.startswith(signature, offset) and (not signature.isascii() or _has_controls(head)):
             raise _refusal(name, what)
-    for signature, what in _TEXT_SIGNATURES:
-        if head.startswith(signature):
-            raise _refusal(name, what)
+    if head.startswith(b"{\\rtf"):
+        return "rtf"
+    if head.startswith(b"%!PS"):
+        raise _refusal(name, "a PostScript file")
     encoding = unicode_encoding(head)
     if encoding:
         head = head.decode(encoding, errors="replace").removeprefix("\ufeff").encode()
     if _has_controls(head):
         raise _refusal(name, "binary data")
-    return _sniff_text(head, suffix, name)
+    return _sniff_text(head, suffix)
 
 
-def _sniff_text(head: bytes, suffix: str, name: str) -> DocumentType:
-    if suffix in _TEXT_KINDS:
-        return _TEXT_KINDS[suffix]
+def _sniff_text(head: bytes, suffix: str) -> DocumentType:
+    kind = _TEXT_KINDS.get(suffix)
+    if kind not in (None, "xml", "code"):
+        return kind
+    # A page that a program made is a page, whatever the program's ending.
     if _HTML.match(head):
         return "html"
-    if suffix in _TEXT_FORMATS_REFUSED:
-        raise _refusal(name, _TEXT_FORMATS_REFUSED[suffix])
+    if kind:
+        return kind
     if _XML.match(head):
-        raise _refusal(name, "XML data")
-    return "text"
+        return "xml"
+    return "eml" if _MESSAGE.match(head) else "text"
 
 
 def _sniff_zip(data: bytes, name: str) -> DocumentType:
@@ -140,14 +161,18 @@ def _sniff_zip(data: bytes, name: str) -> DocumentType:
     end = data.rfind(b"PK\x05\x06")
     size = int.from_bytes(data[end + 12 : end + 16], "little")
     directory = data if end < 0 or size > end else data[end - size : end]
-    if b"word/document" in directory:
-        return "docx"
-    for entry, what in _ZIP_CONTENTS:
+    if (at := data.find(_OPEN_DOCUMENT, 30, 200)) > 0:
+        declared = data[at + len(_OPEN_DOCUMENT) :][:20]
+        for prefix, kind in _OPEN_DOCUMENT_KINDS:
+            if declared.startswith(prefix):
+                return kind
+        raise _refusal(name, "an OpenDocument drawing or chart")
+    for entry, kind in _ZIP_CONTENTS:
         if entry in directory:
-            raise _refusal(name, what)
+            return kind
     if b"[Content_Types].xml" in directory and b"word/" in directory:
         return "docx"
-    raise _refusal(name, "a ZIP archive", "Unpack it and upload the documents in it one by one.")
+    return "zip"
 
 
 def _ole_content(data: bytes) -> str:

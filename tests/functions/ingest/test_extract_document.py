@@ -5,7 +5,7 @@ import json
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from functions.ingest.extract.document import Document, Heading, Page, dump, load, normalise, one_line
+from functions.ingest.extract.document import Document, Heading, Page, Table, dump, load, normalise, one_line
 
 ANY_TEXT = st.text(st.characters(codec=None, categories=None), max_size=200)
 MESSY_TEXT = st.text(st.sampled_from("a \t\n\r\0\v\f\x1f\x7f\x85\u2028\ufeff\ud800\u00a0."), max_size=60)
@@ -47,5 +47,12 @@ def test_a_title_is_one_line() -> None:
 
 
 def test_a_document_survives_the_way_through_json() -> None:
-    document = Document("pdf", 'Grüße, "世界"\n🎉', (Page(1, 0, 14), Page(2, 14, 14)), (Heading(0, 1, "Grüße"),), None)
+    document = Document(
+        "pdf",
+        'Grüße, "世界"\n🎉',
+        (Page(1, 0, 14), Page(2, 14, 14)),
+        (Heading(0, 1, "Grüße"),),
+        (Table(0, 11),),
+        notes=("Page 2 holds no text.",),
+    )
     assert load(json.loads(json.dumps(dump(document), ensure_ascii=False))) == document

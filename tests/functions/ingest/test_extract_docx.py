@@ -11,8 +11,8 @@ import pytest
 from docx.document import Document as WordDocument
 from docx.oxml.parser import parse_xml
 
-from functions.ingest.extract import docx
 from functions.ingest.extract.document import Document
+from functions.ingest.extract.office import docx
 from minirag.runtime.errors import ExtractionFailed
 
 DOCUMENTS = Path(__file__).parents[2] / "data" / "documents"
@@ -142,6 +142,15 @@ def test_a_text_box_is_read_once_after_its_paragraph() -> None:
 def test_a_footnote_stands_below_the_paragraph_that_refers_to_it() -> None:
     text = docx.extract((DOCUMENTS / "poi_footnotes.docx").read_bytes()).text
     assert text == "Eto ochen prostoy[1] text so snoskoy\n\n[1] snoska"
+
+
+def test_a_comment_stands_below_the_paragraph_it_is_about_with_who_made_it() -> None:
+    text = docx.extract((DOCUMENTS / "dl_docx_comments.docx").read_bytes()).text
+    assert text.split("\n\n")[1:3] == [
+        "This is the first paragraph that has a comment attached to it.",
+        "Comment (John Reviewer): This is a sample reviewer comment on the first paragraph.",
+    ]
+    assert "Comment: " in text
 
 
 def test_headers_and_footers_are_read_once_each() -> None:

@@ -40,7 +40,7 @@ def test_a_child_inherits_no_secret_and_no_open_file(monkeypatch: pytest.MonkeyP
         told = json.loads(read(b"Hello", "a.txt", seconds=7.5, memory_bytes=300 * MIB))
     assert set(told["environment"]) <= {"PYTHONPATH", "PYTHONUTF8", "LD_LIBRARY_PATH", "LC_CTYPE"}
     assert "sk-secret" not in json.dumps(told)
-    assert len(told["files"]) <= 4  # the three standard ones and the listing itself
+    assert told["files"] == [0, 1, 2]
     assert told["memory"] == [300 * MIB, 300 * MIB]
     assert told["processor"] == [8, 9]
     assert told["processes"] == [0, 0]
@@ -66,6 +66,11 @@ def test_a_flate_bomb_ends_at_the_limit_of_memory() -> None:
 
 def test_python_running_out_of_memory_is_said_to_be_that() -> None:
     assert code_of(b"word " * (30 * MIB), "a.txt", memory_bytes=128 * MIB) == "too_much_memory"
+
+
+def test_a_page_of_50_mb_is_said_to_need_too_much_memory() -> None:
+    page = b"<p>Some <b>words</b> here.</p>\n" * (50 * MIB // 32)
+    assert code_of(page, "a.html", memory_bytes=256 * MIB) == "too_much_memory"
 
 
 def test_too_much_text_is_refused() -> None:

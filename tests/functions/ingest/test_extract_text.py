@@ -95,6 +95,38 @@ def test_html_tables_become_rows_and_layout_tables_passages() -> None:
     assert html.extract(layout).text == "News\n\nText.\n\nAside"
 
 
+def test_html_tables_are_marked_row_by_row() -> None:
+    page = b"""<p>x</p><table><caption>Ages</caption><tr><th>Name<th>Age<tr><td>Bob<td><b>5</b><tr><td></table>
+    <h2>Head</h2><table><tr><td>c<td>d</table><ul><li><table><tr><td>e<td>f<tr><td>g<td>h</table></ul>
+    <table><tr><td><h2>News</h2><p>Text.</p></td><td>Aside</td></tr></table>"""
+    document = html.extract(page)
+    assert [document.text[table.start : table.end] for table in document.tables] == [
+        "Name | Age\nBob | 5",
+        "c | d",
+        "e | f\n    g | h",
+    ]
+    assert [document.text[h.start :].split("\n")[0] for h in document.headings] == ["Head", "News"]
+
+
+def test_html_beside_the_main_element_is_left_out() -> None:
+    main = "<main><div><h1>Top</h1><p>Content of the page.</p></div></main>"
+    assert html.extract(f"<a>Skip to it</a><h1>Site</h1>{main}<p>Beside</p>".encode()).text == (
+        "Top\n\nContent of the page."
+    )
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<main>Little</main><p>Much more text outside of it.</p>",
+        "<h1>The heading</h1><main><p>Text of the page itself.</p></main><p>Much</p>",
+        "<main>One part</main><p>Much</p><main>Another part</main>",
+    ],
+)
+def test_html_with_a_main_element_that_is_not_used_as_meant_is_read_whole(page: str) -> None:
+    assert "Much" in html.extract(page.encode()).text
+
+
 @pytest.mark.parametrize(
     "page",
     [
@@ -118,6 +150,7 @@ def test_html_is_read_in_the_declared_encoding_unless_it_cannot_be(page: bytes) 
         b"<!DOCTYPE x [<!ENTITY e SYSTEM 'file:///etc/passwd'>]><p>a &e; &#0; &#xD800; &#x110000; &#xfdd0;</p>",
         b"<p>a</p><!-- unclosed",
         b"<p>a<script>unclosed",
+        b"<table><tr><td>a\x01<td>\x1b\xef\xbf\xbf</table>",
         b"a",
         b"\0<\0p\0>\0a\0",
         "\ufdd0<h1>a\ufdd0</h1>\ufdd0".encode(),
@@ -147,6 +180,15 @@ def test_markdown_is_its_own_canonical_text() -> None:
         (2, "Setext", source.index("Setext")),
     ]
     assert document.title == "One two three four"
+
+
+def test_markdown_tables_are_marked_line_by_line() -> None:
+    source = "| a | b |\n|---|---|\n| 1 | 2 |\n\n```\n| c | d |\n|---|---|\n```\n\ne | f\n--|--\n3 | 4"
+    document = markdown.extract(source.encode())
+    assert [document.text[table.start : table.end] for table in document.tables] == [
+        "| a | b |\n|---|---|\n| 1 | 2 |",
+        "e | f\n--|--\n3 | 4",
+    ]
 
 
 def test_markdown_headings_are_not_looked_for_in_code_quotes_or_lists() -> None:

@@ -3,7 +3,8 @@
 import logging
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Final
 
@@ -15,10 +16,15 @@ from functions.ingest.extract.document import (
     Document,
     Heading,
     Page,
+    Table,
+    listed,
+    no_text_layer,
     normalise,
     one_line,
     too_much_text,
 )
+from functions.ingest.extract.pdf.layout import Line, blocks_of, headings, lines_of
+from functions.ingest.extract.pdf.visibility import take_invisible
 from minirag.runtime.errors import ExtractionFailed
 
 # Hebrew, Arabic and their presentation forms. PDFium takes ligatures apart in visual order and may reverse lines.
@@ -33,6 +39,12 @@ _FILE_NAME: Final = re.compile(
     r"(?i)\.(?:pdf|docx?|html?|txt|indd|qxd|tex|rtf|xlsx?|pptx?)$|^(?:microsoft word|untitled)\b"
 )
 _MAX_HEADINGS: Final = 5000
+# After as many pages of which pypdf made no more sense than PDFium, it is not asked again about damaged ones.
+_MAX_FUTILE: Final = 3
+# Beyond, the sizes of lines are not kept to look for headings: they take memory.
+_MAX_LINES: Final = 200_000
+# A page costs time and an entry in the answer even without text.
+MAX_PAGES: Final = 10_000
 
 # What pypdf raises, besides its own errors, on files that break the format's rules.
 _PYPDF_ERRORS: Final = (
@@ -41,11 +53,21 @@ _PYPDF_ERRORS: Final = (
 )  # fmt: skip
 
 
-def extract(data: bytes) -> Document:
-    """The text of a PDF page by page, with the outline as headings.
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What was read of a page: its text in blocks, of which some are tables, and its lines where they are known."""
 
-    Raises ExtractionFailed with code `encrypted` (a password is needed), `broken_pdf`, `no_text_layer` (scans) or
-    `too_much_text`.
+    blocks: tuple[tuple[str, bool], ...]
+    lines: tuple[Line, ...] = ()
+    shows_more: bool = False  # an image without text, or text that says not what it is
+    dropped_invisible: bool = False
+
+
+def extract(data: bytes) -> Document:
+    """The text of a PDF page by page, with its tables, and with its outline or, without one, large type as headings.
+
+    Raises ExtractionFailed with code `encrypted` (a password is needed), `broken_pdf`, `no_text_layer`
+    (blank pages), `too_many_pages` or `too_much_text`. Of a scan the text is empty and the pages are `unread`.
     """
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     fallback = _Fallback(data)
@@ -53,25 +75,37 @@ def extract(data: bytes) -> Document:
     title = None
     try:
         with pypdfium2.PdfDocument(data) as pdf:
-            texts = _bounded(_page_texts(pdf, fallback))
-            outline = list(_outline(pdf))
+            _check_pages(len(pdf))
+            read = _bounded(_pages(pdf, fallback))
+            outline = list(_outline(pdf)) or headings([page.lines for page in read])
             title = pdf.get_metadata_value("Title")
     except pypdfium2.PdfiumError as error:
         if error.err_code in (pdfium.FPDF_ERR_PASSWORD, pdfium.FPDF_ERR_SECURITY):
             raise ExtractionFailed(
                 "This PDF is protected with a password. Save it without one and upload it again.", code="encrypted"
             ) from error
-        texts = _bounded(fallback.pages())
-    text, pages = _join(texts)
-    if not text:
-        raise ExtractionFailed(
-            "No text could be read from this PDF: it holds only images of pages (a scan), or fonts that do not say "
-            "which characters they show. Run it through OCR and upload the result.",
-            code="no_text_layer",
-        )
+        read = _bounded(_Read(((text, False),)) for text in fallback.pages())
+    text, pages, tables = _join(read)
+    unread = tuple(number for number, page in enumerate(read, start=1) if page.shows_more)
+    if not text and not unread:
+        raise no_text_layer()
     if title and _FILE_NAME.search(title.strip()):
         title = None  # a left-over of the program that made the file
-    return Document("pdf", text, pages, _headings(outline, text, pages), one_line(title or ""))
+    return Document(
+        "pdf",
+        text,
+        pages,
+        _headings(outline, text, pages),
+        tables,
+        title=one_line(title or ""),
+        notes=_notes(read),
+        unread=unread,
+    )
+
+
+def _notes(read: list[_Read]) -> tuple[str, ...]:
+    hidden = [number for number, page in enumerate(read, start=1) if page.dropped_invisible]
+    return (f"Invisible text was left out ({listed(hidden)}).",) if hidden else ()
 
 
 class _Fallback:
@@ -114,38 +148,58 @@ class _Fallback:
                 "export it anew and upload it again.",
                 code="broken_pdf",
             )
+        _check_pages(self._page_count)
         for index in range(self._page_count):
             yield self.page(index) or ""
 
 
-def _page_texts(pdf: pypdfium2.PdfDocument, fallback: _Fallback) -> Iterator[str]:
+def _check_pages(count: int) -> None:
+    if count > MAX_PAGES:
+        raise ExtractionFailed(
+            f"This PDF has {count:,} pages; at most {MAX_PAGES:,} are read. Split it and upload the parts.",
+            code="too_many_pages",
+        )
+
+
+def _pages(pdf: pypdfium2.PdfDocument, fallback: _Fallback) -> Iterator[_Read]:
     has_forms = pdf.get_formtype() != pdfium.FORMTYPE_NONE
+    futile = 0
     for index in range(len(pdf)):
         try:
-            text = _pdfium_text(pdf, index, has_forms)
+            read, text = _pdfium_page(pdf, index, has_forms)
         except pypdfium2.PdfiumError:
-            yield fallback.page(index) or ""
+            yield _Read(((fallback.page(index) or "", False),))
             continue
         damage = _damage(text)
-        if damage > 0.1 or _RIGHT_TO_LEFT.search(text):
+        if (damage > 0.1 and futile < _MAX_FUTILE) or _RIGHT_TO_LEFT.search(text):
             other = fallback.page(index)
             if other and _damage(other) <= damage:
-                text, damage = other, _damage(other)
-        yield _legible(text) if damage > 0.1 else text
+                read, damage = replace(read, blocks=((other, False),), lines=()), _damage(other)
+            futile = futile + 1 if damage > 0.1 else 0
+        if damage > 0.1:
+            kept = _legible("\n".join(block for block, _ in read.blocks))
+            read = replace(read, blocks=((kept, False),), lines=(), shows_more=True)
+        yield read
 
 
-def _pdfium_text(pdf: pypdfium2.PdfDocument, index: int, has_forms: bool) -> str:
+def _pdfium_page(pdf: pypdfium2.PdfDocument, index: int, has_forms: bool) -> tuple[_Read, str]:
+    """What PDFium reads of a page, and its text as it comes."""
     page = pdf[index]
     if has_forms:
         # What was filled into a form lies in annotations; flattening makes it part of the page.
         pdfium.FPDFPage_Flatten(page, pdfium.FLAT_NORMALDISPLAY)
         page.close()
         page = pdf[index]
+    shown = take_invisible(page)
     text_page = page.get_textpage()
     text: str = text_page.get_text_range()
+    lines = tuple(lines_of(text_page, text, page.get_rotation()))
     text_page.close()
     page.close()
-    return text.replace(_HYPHEN, "")
+    if not text.strip():
+        return _Read((), shows_more=shown.pictures), text
+    blocks = tuple((block.replace(_HYPHEN, ""), table) for block, table in blocks_of(lines))
+    return _Read(blocks, lines, dropped_invisible=shown.dropped_invisible), text
 
 
 def _damage(text: str) -> float:
@@ -157,29 +211,37 @@ def _legible(text: str) -> str:
     return "\n".join(line for line in text.splitlines() if _damage(line) < 0.3)
 
 
-def _bounded(texts: Iterator[str]) -> list[str]:
-    pages, characters = [], 0
-    for text in texts:
-        pages.append(normalise(text))
-        characters += len(pages[-1])
+def _bounded(pages: Iterable[_Read]) -> list[_Read]:
+    read: list[_Read] = []
+    characters, lines = 0, 0
+    for page in pages:
+        blocks = tuple((normal, table) for text, table in page.blocks if (normal := normalise(text)))
+        characters += sum(len(text) for text, _ in blocks)
         if characters > MAX_CHARACTERS:
             raise too_much_text()
-    return pages
+        lines += len(page.lines)
+        read.append(replace(page, blocks=blocks, lines=page.lines if lines <= _MAX_LINES else ()))
+    return read
 
 
-def _join(texts: list[str]) -> tuple[str, tuple[Page, ...]]:
-    """One text with a blank line between pages, and where each page lies in it."""
+def _join(read: list[_Read]) -> tuple[str, tuple[Page, ...], tuple[Table, ...]]:
+    """One text with a blank line between pages, and where each page and each table lies in it."""
     parts: list[str] = []
     pages: list[Page] = []
+    tables: list[Table] = []
     end = 0
-    for number, text in enumerate(texts, start=1):
-        if text and parts:
-            parts.append("\n\n")
-            end += 2
-        pages.append(Page(number, end, end + len(text)))
-        parts.append(text)
-        end += len(text)
-    return "".join(parts), tuple(pages)
+    for number, page in enumerate(read, start=1):
+        begin = None
+        for text, is_table in page.blocks:
+            between = "" if not parts else "\n\n" if begin is None else "\n"
+            start = end + len(between)
+            begin = start if begin is None else begin
+            end = start + len(text)
+            parts += (between, text)
+            if is_table:
+                tables.append(Table(start, end))
+        pages.append(Page(number, end if begin is None else begin, end))
+    return "".join(parts), tuple(pages), tuple(tables)
 
 
 def _outline(pdf: pypdfium2.PdfDocument) -> Iterator[tuple[int, int, str]]:

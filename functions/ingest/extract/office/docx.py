@@ -15,14 +15,10 @@ from docx.oxml.parser import parse_xml
 from docx.oxml.xmlchemy import BaseOxmlElement as Element
 from lxml import etree  # type: ignore[import-untyped]
 
-from functions.ingest.extract.document import Document, Heading, normalise, one_line
+from functions.ingest.extract.blocks import Block, assemble
+from functions.ingest.extract.document import Document, one_line
+from functions.ingest.extract.office.packages import check_sizes
 from minirag.runtime.errors import ExtractionFailed
-
-# Text deflates by 5 to 20, tables of styles by 60. A part that is both large and denser than this was made to harm.
-_MAX_INFLATED: Final = 400 * 1024 * 1024
-_MAX_RATIO: Final = 200
-_SUSPICIOUS_BYTES: Final = 20 * 1024 * 1024
-_MAX_ENTRIES: Final = 10_000
 
 _HEADING: Final = re.compile(r"heading ([1-9])", re.IGNORECASE)
 _TABLE_OF_CONTENTS: Final = re.compile(r"toc [1-9]", re.IGNORECASE)
@@ -33,7 +29,11 @@ _LONG_CELL: Final = 300
 _PARAGRAPH, _TABLE, _ROW, _CELL = map(qn, ("w:p", "w:tbl", "w:tr", "w:tc"))
 _TEXT: Final = (qn("w:t"), qn("m:t"))
 _CHARACTERS: Final = {qn("w:tab"): "\t", qn("w:br"): "\n", qn("w:cr"): "\n", qn("w:noBreakHyphen"): "-"}
-_NOTES: Final = {qn("w:footnoteReference"): "footnotes", qn("w:endnoteReference"): "endnotes"}
+_NOTES: Final = {
+    qn("w:footnoteReference"): "footnotes",
+    qn("w:endnoteReference"): "endnotes",
+    qn("w:commentReference"): "comments",
+}
 _TEXT_BOX: Final = qn("w:txbxContent")
 # What was deleted or moved away, properties, and what is there for readers that do not know text boxes.
 _SKIPPED: Final = frozenset((qn("w:del"), qn("w:moveFrom"), qn("w:pPr"), qn("w:rPr"))) | {
@@ -49,14 +49,6 @@ _DAMAGE: Final = (
 )  # fmt: skip
 
 
-class _Block(NamedTuple):
-    """A paragraph, a table row or a note; blocks of the same run (a list, a table) stand on adjacent lines."""
-
-    text: str
-    run: object = None
-    level: int | None = None
-
-
 class _Style(NamedTuple):
     name: str
     level: int | None
@@ -64,14 +56,15 @@ class _Style(NamedTuple):
 
 
 def extract(data: bytes) -> Document:
-    """The text of a Word document: headers, body with tables as rows `a | b | c` and notes below, footers.
+    """The text of a Word document: headers, body with tables as rows `a | b | c`, notes and comments below, footers.
 
     Headings come from styles; text deleted under tracked changes is left out. Raises ExtractionFailed with code
     `broken_docx`, or `too_large_inside` for a decompression bomb.
     """
     try:
-        _check_sizes(data)
-        return _assemble(docx.Document(BytesIO(data)))
+        with zipfile.ZipFile(BytesIO(data)) as archive:
+            check_sizes(archive)
+        return _read(docx.Document(BytesIO(data)))
     except _DAMAGE as error:
         raise ExtractionFailed(
             "This Word document is damaged or cut short and cannot be opened. Check that it opens in Word, save it "
@@ -80,46 +73,11 @@ def extract(data: bytes) -> Document:
         ) from error
 
 
-def _check_sizes(data: bytes) -> None:
-    """Refuse, by the ZIP's directory alone, what would inflate beyond all measure.
-
-    zipfile stops reading an entry at the size the directory gives, so a directory that lies gains nothing.
-    """
-    with zipfile.ZipFile(BytesIO(data)) as archive:
-        entries = archive.infolist()
-    dense = any(
-        entry.file_size > _SUSPICIOUS_BYTES and entry.file_size > _MAX_RATIO * entry.compress_size for entry in entries
-    )
-    if dense or len(entries) > _MAX_ENTRIES or sum(entry.file_size for entry in entries) > _MAX_INFLATED:
-        raise ExtractionFailed(
-            "This Word document would unpack to far more than its size allows; it was not opened.",
-            code="too_large_inside",
-        )
-
-
-def _assemble(word: WordDocument) -> Document:
-    """Join the blocks, each normalised on its own so that its offset is final at once."""
+def _read(word: WordDocument) -> Document:
     reader = _Reader(_styles(word), {kind: _notes(word, kind) for kind in _NOTES.values()})
     blocks = [*_margins(word, reader, "header"), *reader.blocks(word.element.body), *_margins(word, reader, "footer")]
-    parts: list[str] = []
-    headings: list[Heading] = []
-    end = 0
-    run: object = None
-    for block in blocks:
-        text = normalise(block.text).strip()
-        if not text:
-            continue
-        separator = "" if not parts else "\n" if run is not None and run == block.run else "\n\n"
-        start = end + len(separator)
-        parts += (separator, text)
-        end = start + len(text)
-        run = block.run
-        title = one_line(text)
-        if block.level is not None and title:
-            headings.append(Heading(start, block.level, title))
     declared = one_line(word.core_properties.title or "")
-    title = declared if declared != _NO_TITLE else None
-    return Document("docx", "".join(parts), headings=tuple(headings), title=title or reader.title)
+    return assemble("docx", blocks, title=(declared if declared != _NO_TITLE else None) or reader.title)
 
 
 def _related(word: WordDocument, kind: str) -> list[Element]:
@@ -141,10 +99,10 @@ def _notes(word: WordDocument, kind: str) -> dict[str, Element]:
     }
 
 
-def _margins(word: WordDocument, reader: "_Reader", kind: str) -> list[_Block]:
+def _margins(word: WordDocument, reader: "_Reader", kind: str) -> list[Block]:
     """What stands in headers or footers, each text once: there is one part per section and kind of page."""
     texts = (block.text for part in _related(word, kind) for block in reader.blocks(part))
-    return [_Block(text, run=kind) for text in dict.fromkeys(texts)]
+    return [Block(text, run=kind) for text in dict.fromkeys(texts)]
 
 
 def _styles(word: WordDocument) -> dict[str, _Style]:
@@ -188,9 +146,9 @@ class _Reader:
         self._styles = styles
         self._notes = notes
         self._note_count = 0
-        self._met: list[tuple[int, Element]] = []
+        self._met: list[tuple[str, Element]] = []
 
-    def blocks(self, container: Element) -> Iterator[_Block]:
+    def blocks(self, container: Element) -> Iterator[Block]:
         """The blocks of a body, cell, header, text box or note, in their order."""
         for child in container:
             if child.tag == _PARAGRAPH:
@@ -200,7 +158,7 @@ class _Reader:
             elif child.tag in _TRANSPARENT:
                 yield from self.blocks(child)
 
-    def _paragraph(self, paragraph: Element) -> Iterator[_Block]:
+    def _paragraph(self, paragraph: Element) -> Iterator[Block]:
         style = self._styles.get(_value(paragraph, "w:pPr/w:pStyle") or "", _Style("", None, False))
         if _TABLE_OF_CONTENTS.fullmatch(style.name):
             return
@@ -209,13 +167,14 @@ class _Reader:
             self.title = one_line(text)
         level = _level(_value(paragraph, "w:pPr/w:outlineLvl")) or style.level
         is_item = style.is_list or paragraph.find(_path("w:pPr/w:numPr")) is not None
-        yield _Block(text, run="list" if is_item and level is None else None, level=level)
+        yield Block(text, run="list" if is_item and level is None else None, level=level)
         for box in paragraph.iter(_TEXT_BOX):
             if not any(ancestor.tag in _SKIPPED for ancestor in box.iterancestors()):
                 yield from self.blocks(box)
         met, self._met = self._met, []
-        for number, note in met:
-            yield _Block(f"[{number}] " + " ".join(block.text.strip() for block in self.blocks(note)))
+        for label, note in met:
+            words = " ".join(block.text.strip() for block in self.blocks(note))
+            yield Block(f"{label} {words}" if words else "")
 
     def _inline(self, element: Element) -> Iterator[str]:
         for child in element:
@@ -225,14 +184,17 @@ class _Reader:
                 yield _CHARACTERS[child.tag]
             elif child.tag in _NOTES:
                 note = self._notes[_NOTES[child.tag]].get(child.get(qn("w:id"), ""))
-                if note is not None:
+                if note is not None and _NOTES[child.tag] == "comments":
+                    author = one_line(note.get(qn("w:author"), ""))
+                    self._met.append((f"Comment ({author}):" if author else "Comment:", note))
+                elif note is not None:
                     self._note_count += 1
-                    self._met.append((self._note_count, note))
+                    self._met.append((f"[{self._note_count}]", note))
                     yield f"[{self._note_count}]"
             elif child.tag not in _SKIPPED and child.tag != _TEXT_BOX:
                 yield from self._inline(child)
 
-    def _table(self, table: Element) -> Iterator[_Block]:
+    def _table(self, table: Element) -> Iterator[Block]:
         for row in _children(table, _ROW):
             if row.find(_path("w:trPr/w:del")) is not None:
                 continue
@@ -243,7 +205,7 @@ class _Reader:
                 for cell in cells:
                     yield from cell
             elif any(texts):
-                yield _Block(" | ".join(texts), run=table)
+                yield Block(" | ".join(texts), run=table, row=True)
 
 
 def _children(parent: Element, tag: str) -> Iterator[Element]:
