@@ -58,6 +58,10 @@ class Kept:
         return self._embedder.dimension
 
     @property
+    def batch(self) -> int:
+        return self._embedder.batch
+
+    @property
     def languages(self) -> frozenset[str] | None:
         return self._embedder.languages
 

@@ -23,7 +23,7 @@ def tables(results: Results, sizes: Mapping[str, str]) -> str:
         if measure == metrics.MEASURES[0]:
             rows.append(["questions / documents", *(sizes[name] for name in names)])
         rows.extend(_rows(results, systems, measure))
-        parts.append(f"### {measure}\n\n{_table(rows)}")
+        parts.append(f"### {measure}\n\n{table(rows)}")
     return "\n".join(parts)
 
 
@@ -41,7 +41,8 @@ def _shown(value: float) -> str:
     return f"{value:.3f}"
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown; its first row is the heading, its first column is text."""
     head, *body = rows
     lines = [head, ["---", *("---:" for _ in head[1:])], *body]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -79,7 +79,7 @@ class Workspace:
             placed = lexical.insert(tx, self.id, source_id, analyzed)
             if model is not None:
                 embedded = [
-                    (ordinal, number, vector)
+                    vectors.Row(ordinal, number, vector)
                     for ordinal, windows in enumerate(document.windows)
                     for number, vector in enumerate(windows)
                 ]
@@ -87,9 +87,10 @@ class Workspace:
                 vectors.sign(tx, self.id, source_id, placed)
             content = Content(document.title, "text:", at, document.language, None)
             sources.ready(
-                tx, self.id, source_id, sequencer="0", content=content, kind="text", pages=None, chunks=len(rows)
-            )
-            quotas.add_chunks(tx, self.id, len(rows))
+                tx, self.id, source_id, sequencer="0", content=content, kind="text", pages=None, chunks=len(rows),
+                made_from=b"", text_hash=source_id.bytes,
+            )  # fmt: skip
+            quotas.add(tx, self.id, chunks=len(rows), size=at)
             workspaces.next_generation(tx, self.id, language=analysis_of(document.language), embedding_model=model)
             self.due = merge.due(tx, self.id)
         return source_id

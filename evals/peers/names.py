@@ -4,3 +4,4 @@ from typing import Final
 
 KEYWORD: Final = ("rank-bm25", "bm25s", "Postgres ts_rank")
 HYBRID: Final = ("LangChain Ensemble", "LlamaIndex fusion", "txtai hybrid")
+SPLITTERS: Final = ("LangChain recursive", "LlamaIndex sentences", "LangChain tokens")

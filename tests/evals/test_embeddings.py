@@ -16,6 +16,7 @@ class Counting:
 
     model = "counting"
     dimension = 2
+    batch = 32
     languages = frozenset({"en"})
 
     def __init__(self) -> None:
