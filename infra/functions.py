@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Final, cast
 
 from aws_cdk import Acknowledgment, CfnElement, Duration, RemovalPolicy, Stack, Validations
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_event_sources as event_sources
@@ -16,12 +18,13 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra import bundle
-from infra.specs import EVERYWHERE, MAX_RECEIVES, SPECS, Spec
+from infra.specs import EVERYWHERE, MAX_RECEIVES, SCHEDULE, SPECS, Spec
 from infra.stores import Stores
 
 RUNTIME: Final = lambda_.Runtime.PYTHON_3_13
 UPLOADED_OBJECTS: Final = "uploads/*"
 DROPPED_OBJECTS: Final = "drop/*"
+FETCHED_OBJECTS: Final = "fetched/*"
 
 
 class Functions(Construct):
@@ -42,6 +45,7 @@ class Functions(Construct):
             "MINIRAG_SECRET_ID": stores.secret.secret_arn,
             "MINIRAG_BUCKET": stores.bucket.bucket_name,
             "MINIRAG_JOBS_QUEUE_URL": stores.jobs.queue_url,
+            "MINIRAG_UPLOADS_QUEUE_URL": stores.uploads.queue_url,
             "MINIRAG_MAX_RECEIVES": str(MAX_RECEIVES),
             "TIKTOKEN_CACHE_DIR": f"/var/task/{bundle.RANKS_FOLDER}",
         }
@@ -49,6 +53,7 @@ class Functions(Construct):
         self.live = {spec.name: self._function(spec, build) for spec in SPECS}
         self._grant()
         self._read_queues()
+        self._schedule()
         self.webhook_url = self.live["webhooks"].add_function_url(auth_type=lambda_.FunctionUrlAuthType.NONE)
 
     def _function(self, spec: Spec, build: Path) -> lambda_.Alias:
@@ -89,15 +94,22 @@ class Functions(Construct):
     def _grant(self) -> None:
         """What each may do besides writing its log and reading the settings."""
         stores, roles = self._stores, self._roles
-        self._objects("ingest", UPLOADED_OBJECTS, "s3:PutObject", "s3:DeleteObject")
-        self._objects("ingest", DROPPED_OBJECTS, "s3:DeleteObject")
-        self._objects("ingest-worker", UPLOADED_OBJECTS, "s3:GetObject")
+        self._objects("ingest", UPLOADED_OBJECTS, "s3:GetObject", "s3:PutObject", "s3:DeleteObject")
+        self._objects("ingest", DROPPED_OBJECTS, "s3:GetObject", "s3:DeleteObject")
+        self._objects("ingest", FETCHED_OBJECTS, "s3:DeleteObject")
+        self._objects("ingest-router", UPLOADED_OBJECTS, "s3:DeleteObject")
+        self._objects("ingest-worker", UPLOADED_OBJECTS, "s3:GetObject", "s3:DeleteObject")
         self._objects("ingest-worker", DROPPED_OBJECTS, "s3:GetObject")
-        # Without it S3 answers 403 for an object that is gone, and the worker would try again instead of giving up.
-        roles["ingest-worker"].add_to_policy(
-            iam.PolicyStatement(actions=["s3:ListBucket"], resources=[stores.bucket.bucket_arn])
-        )
-        stores.jobs.grant_send_messages(roles["ingest-router"])
+        self._objects("ingest-worker", FETCHED_OBJECTS, "s3:GetObject", "s3:PutObject", "s3:DeleteObject")
+        self._objects("ingest-sweeper", UPLOADED_OBJECTS, "s3:GetObject")
+        self._objects("ingest-sweeper", DROPPED_OBJECTS, "s3:GetObject")
+        # Without it S3 answers 403 for an object that is gone, and nobody would give up on it.
+        for name in ("ingest", "ingest-worker", "ingest-sweeper"):
+            roles[name].add_to_policy(
+                iam.PolicyStatement(actions=["s3:ListBucket"], resources=[stores.bucket.bucket_arn])
+            )
+        for name in ("ingest", "ingest-router", "ingest-worker", "ingest-sweeper"):
+            stores.jobs.grant_send_messages(roles[name])
         roles["admin"].add_to_policy(
             iam.PolicyStatement(actions=["sqs:GetQueueAttributes"], resources=[stores.jobs.queue_arn])
         )
@@ -126,3 +138,13 @@ class Functions(Construct):
                 self._stores.jobs, batch_size=1, max_concurrency=10, report_batch_item_failures=True
             )
         )
+
+    def _schedule(self) -> None:
+        """Clock → function. One that is missed or fails is made up for by the next."""
+        for name, seconds in SCHEDULE.items():
+            rule = events.Rule(
+                self,
+                "".join(part.title() for part in name.split("-")) + "Schedule",
+                schedule=events.Schedule.rate(Duration.seconds(seconds)),
+            )
+            rule.add_target(targets.LambdaFunction(self.live[name], retry_attempts=0))

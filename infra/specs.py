@@ -9,6 +9,9 @@ from typing import Final
 MAX_RECEIVES: Final = 3
 """Deliveries of one message before it goes to the dead-letter queue; the worker reads it as MINIRAG_MAX_RECEIVES."""
 
+EVENT_RECEIVES: Final = 10
+"""The same for the storage's events: nothing else knows of what they tell, so they outlast an outage of an hour."""
+
 EVERYWHERE: Final = ("MINIRAG_SECRET_ID",)
 """The variables that every function gets."""
 
@@ -39,9 +42,9 @@ class Spec:
 
 
 # API Gateway waits 29 s. 1769 MB are one whole vCPU, which scoring uses; the worker holds a file of up to 200 MB
-# and beside it an extraction of up to 1 GiB in a child process (MINIRAG_EXTRACT_MEMORY_BYTES).
-# Those that somebody waits for start from a snapshot; its charge grows with memory and time, so the two that read
-# queues go without.
+# and beside it an extraction of up to 512 MiB in a child process (MINIRAG_EXTRACT_MEMORY_BYTES).
+# Those that somebody waits for start from a snapshot; its charge grows with memory and time, so those that queues and
+# the clock wake go without.
 SPECS: Final = (
     Spec("ask", "ask", "functions.ask.handler.handler", memory=1769, timeout=29, snapshot=True),
     Spec(
@@ -51,7 +54,7 @@ SPECS: Final = (
         memory=1024,
         timeout=29,
         snapshot=True,
-        variables=("MINIRAG_BUCKET",),
+        variables=("MINIRAG_BUCKET", "MINIRAG_JOBS_QUEUE_URL"),
     ),
     Spec(
         "ingest-router",
@@ -60,7 +63,16 @@ SPECS: Final = (
         memory=512,
         timeout=30,
         snapshot=False,
-        variables=("MINIRAG_JOBS_QUEUE_URL",),
+        variables=("MINIRAG_BUCKET", "MINIRAG_UPLOADS_QUEUE_URL", "MINIRAG_JOBS_QUEUE_URL"),
+    ),
+    Spec(
+        "ingest-sweeper",
+        "ingest",
+        "functions.ingest.sweep.handler",
+        memory=512,
+        timeout=60,
+        snapshot=False,
+        variables=("MINIRAG_BUCKET", "MINIRAG_JOBS_QUEUE_URL", "MINIRAG_MAX_RECEIVES"),
     ),
     Spec(
         "ingest-worker",
@@ -69,7 +81,7 @@ SPECS: Final = (
         memory=3008,
         timeout=300,
         snapshot=False,
-        variables=("MINIRAG_BUCKET", "MINIRAG_MAX_RECEIVES", "TIKTOKEN_CACHE_DIR"),
+        variables=("MINIRAG_BUCKET", "MINIRAG_JOBS_QUEUE_URL", "MINIRAG_MAX_RECEIVES", "TIKTOKEN_CACHE_DIR"),
     ),
     Spec("webhooks", "webhooks", "functions.webhooks.handler.handler", memory=512, timeout=29, snapshot=True),
     Spec(
@@ -82,6 +94,10 @@ SPECS: Final = (
         variables=("MINIRAG_JOBS_QUEUE_URL",),
     ),
 )
+
+
+SCHEDULE: Final = {"ingest-sweeper": 60}
+"""What the clock wakes, and after how many seconds each time."""
 
 
 def spec_of(name: str) -> Spec:

@@ -9,7 +9,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infra.specs import MAX_RECEIVES, NOTIFICATIONS
+from infra.specs import EVENT_RECEIVES, MAX_RECEIVES, NOTIFICATIONS
 
 SECRET_NAME = "minirag/settings"  # noqa: S105  a name, not a secret
 NONCURRENT_DAYS = 1  # the least S3 knows: what a tenant deletes or replaces is not kept
@@ -24,13 +24,13 @@ class Stores(Construct):
 
     def __init__(self, scope: Construct, name: str, *, uploads_timeout: Duration, jobs_timeout: Duration) -> None:
         super().__init__(scope, name)
-        self.uploads = self._queue("Uploads", uploads_timeout)
-        self.jobs = self._queue("Jobs", jobs_timeout)
+        self.uploads = self._queue("Uploads", uploads_timeout, EVENT_RECEIVES)
+        self.jobs = self._queue("Jobs", jobs_timeout, MAX_RECEIVES)
         self.bucket = self._bucket()
         self._notify()
         self.secret = self._secret()
 
-    def _queue(self, name: str, timeout: Duration) -> sqs.Queue:
+    def _queue(self, name: str, timeout: Duration, receives: int) -> sqs.Queue:
         dead = sqs.Queue(
             self,
             f"{name}Dead",
@@ -47,7 +47,7 @@ class Stores(Construct):
             visibility_timeout=Duration.seconds(6 * timeout.to_seconds()),
             # Shorter than the dead-letter queue's, where a message keeps its first timestamp.
             retention_period=Duration.days(4),
-            dead_letter_queue=sqs.DeadLetterQueue(queue=dead, max_receive_count=MAX_RECEIVES),
+            dead_letter_queue=sqs.DeadLetterQueue(queue=dead, max_receive_count=receives),
         )
 
     def _bucket(self) -> s3.Bucket:

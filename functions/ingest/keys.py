@@ -1,6 +1,7 @@
 """Object keys: made by the server for uploads, by whoever writes to the drop folder for drops.
 
 uploads/<workspace>/<source>/<job>
+fetched/<workspace>/<source>/<job>
 drop/<workspace>/<any path>
 """
 
@@ -37,6 +38,16 @@ class Drop:
     @property
     def key(self) -> str:
         return f"drop/{self.workspace_id}/{self.path}"
+
+
+def fetched(workspace_id: UUID, source_id: UUID, job_id: UUID) -> str:
+    """Where what a job fetches from its address is put; the storage tells nobody of it."""
+    return f"fetched/{workspace_id}/{source_id}/{job_id}"
+
+
+def is_fetched(key: str) -> bool:
+    """Whether an object was, or will be, fetched by its job."""
+    return key.startswith("fetched/")
 
 
 def parse(key: str) -> Upload | Drop | None:

@@ -2,8 +2,10 @@
 
 from uuid import UUID
 
-from minirag.knowledge import chunks, jobs, sources, texts
+from functions.ingest import send
+from minirag.knowledge import chunks, duplicates, jobs, sources, texts
 from minirag.knowledge.lexical import index as lexical
+from minirag.knowledge.vectors import staged
 from minirag.knowledge.vectors import store as vectors
 from minirag.runtime import blobs, db
 from minirag.runtime.db import Connection
@@ -20,12 +22,30 @@ def clear_content(tx: Connection, workspace_id: UUID, source_id: UUID) -> int:
     return chunks.remove(tx, workspace_id, source_id)
 
 
-def clear(tx: Connection, workspace_id: UUID, source: sources.Locked, *, sequencer: str | None = None) -> None:
-    """Empty a source that this transaction has locked, and leave its tombstone."""
+def release_duplicates(tx: Connection, workspace_id: UUID, source_id: UUID) -> tuple[list[UUID], int]:
+    """The duplicates of a source that changes or goes are indexed by themselves again.
+
+    Returns their jobs, and the bytes that count no more until those are done.
+    """
+    queued, released = [], 0
+    for duplicate, sequencer, size in duplicates.of(tx, workspace_id, source_id):
+        job_id = jobs.again(tx, workspace_id, duplicate, sequencer)
+        duplicates.release(tx, workspace_id, duplicate)
+        released += size
+        if job_id is not None:
+            queued.append(job_id)
+    return queued, released
+
+
+def clear(tx: Connection, workspace_id: UUID, source: sources.Locked, *, sequencer: str | None = None) -> list[UUID]:
+    """Empty a source that this transaction has locked, and leave its tombstone; returns jobs that came of it."""
+    queued, released = release_duplicates(tx, workspace_id, source.id)
     removed = clear_content(tx, workspace_id, source.id)
+    staged.clear(tx, workspace_id, source.id)
     sources.bury(tx, workspace_id, source.id, sequencer=sequencer)
-    quotas.add_chunks(tx, workspace_id, -removed)
+    quotas.add(tx, workspace_id, chunks=-removed, size=-released - (source.size if source.counted else 0))
     workspaces.next_generation(tx, workspace_id)
+    return queued
 
 
 def remove(caller: Caller, source_id: UUID, *, request_id: str, ip: str | None) -> None:
@@ -33,15 +53,17 @@ def remove(caller: Caller, source_id: UUID, *, request_id: str, ip: str | None) 
 
     Raises NotFound if there is none; Unavailable if the object could not be removed, and then asking again does it.
     """
-    workspace_id = caller.workspace_id
+    workspace_id, queued = caller.workspace_id, []
     with db.transaction(caller.tenant) as tx:
         source = sources.lock(tx, workspace_id, source_id)
         if source is None or (source.deleted and source.object_key is None):
             raise NotFound("There is no such source.")
         if not source.deleted:
-            clear(tx, workspace_id, source)
+            queued = clear(tx, workspace_id, source)
             audit.record(tx, caller, "source.delete", str(source_id), request_id=request_id, ip=ip)
         keys = jobs.object_keys(tx, workspace_id, source_id)
+    for job_id in queued:
+        send.job(workspace_id, job_id)
     for key in keys:
         blobs.delete(key)
     if source.object_key is not None:

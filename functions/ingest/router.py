@@ -8,12 +8,13 @@ from typing import Any, Final
 from urllib.parse import unquote_plus
 from uuid import UUID, uuid4
 
-from functions.ingest import keys
+from functions.ingest import keys, send
+from functions.ingest.names import safe_name, visible
 from functions.ingest.remove import clear
-from functions.ingest.submit import safe_name, visible
 from minirag.knowledge import jobs, sources
-from minirag.runtime import batch, db, queue, settings, telemetry
-from minirag.tenancy import workspaces
+from minirag.runtime import batch, blobs, db, settings, telemetry
+from minirag.runtime.errors import MiniRagError
+from minirag.tenancy import billing, quotas, workspaces
 
 # S3's sequencers differ in length and compare as text once padded on the right.
 _SEQUENCER_WIDTH: Final = 64
@@ -63,49 +64,76 @@ def _read(record: dict[str, Any]) -> ObjectEvent:
 def _route_upload(upload: keys.Upload) -> None:
     with db.transaction(db.Tenant(workspace_id=upload.workspace_id)) as tx:
         job = jobs.find(tx, upload.workspace_id, upload.job_id)
-    if job is None or job.ended:
+        source = sources.find(tx, upload.workspace_id, upload.source_id)
+    if job is not None and job.error_code == jobs.UPLOAD_MISSING and source is not None:
+        # It came after all, later than it was waited for.
+        with db.transaction(db.Tenant(workspace_id=upload.workspace_id)) as tx:
+            sources.queued_again(tx, upload.workspace_id, upload.source_id)
+            jobs.retry(tx, upload.workspace_id, upload.job_id)
+    elif job is None or job.ended:
         telemetry.event("object.without_job", job_id=str(upload.job_id))
+        if source is None:
+            # Sent after its source was deleted: it goes as well.
+            blobs.delete(upload.key)
         return
-    _send(upload.workspace_id, upload.job_id)
+    send.job(upload.workspace_id, upload.job_id)
 
 
 def _route_drop(drop: keys.Drop, event: ObjectEvent) -> None:
     workspace_id = drop.workspace_id
     with db.transaction(db.Tenant(workspace_id=workspace_id)) as tx:
-        if workspaces.organization_of(tx, workspace_id) is None:
-            telemetry.event("drop.unknown_workspace", workspace_id=str(workspace_id))
-            return
+        organization_id = workspaces.organization_of(tx, workspace_id)
+    if organization_id is None:
+        telemetry.event("drop.unknown_workspace", workspace_id=str(workspace_id))
+        return
+    queued: list[UUID] = []
+    with db.transaction(db.Tenant(workspace_id, organization_id)) as tx:
         source = sources.lock_drop(tx, workspace_id, uuid4(), drop_key=drop.path, object_key=drop.key)
         if event.sequencer < source.seen:
             telemetry.event("drop.stale", source_id=str(source.id))
             return
         if event.removed:
             if not source.deleted:
-                clear(tx, workspace_id, source, sequencer=event.sequencer)
+                queued = clear(tx, workspace_id, source, sequencer=event.sequencer)
+            else:
+                # What came before it must not bring the file back.
+                sources.bury(tx, workspace_id, source.id, sequencer=event.sequencer)
             telemetry.event("drop.removed", source_id=str(source.id))
-            return
-        content = jobs.Content(
-            name=safe_name(drop.path, default="file"), uri=f"drop:{visible(drop.path)}", bytes=event.size
-        )
-        job = jobs.create(
-            tx,
-            workspace_id,
-            uuid4(),
-            source_id=source.id,
-            object_key=drop.key,
-            content=content,
-            sequencer=event.sequencer,
-        )
-        if job.ended:
-            telemetry.event("drop.known", source_id=str(source.id))
-            return
-        if job.new:
-            sources.expect(tx, workspace_id, source.id, sequencer=job.sequencer, object_key=drop.key, content=content)
+        else:
+            queued = _expect(tx, drop, event, source)
     # Also if an earlier delivery made the job: it may have ended before it could send it on.
-    _send(workspace_id, job.id)
+    for job_id in queued:
+        send.job(workspace_id, job_id)
 
 
-def _send(workspace_id: UUID, job_id: UUID) -> None:
-    message = {"workspace_id": str(workspace_id), "job_id": str(job_id)}
-    queue.send(settings.current().jobs_queue_url, message, group=str(workspace_id))
-    telemetry.event("job.queued", workspace_id=str(workspace_id), job_id=str(job_id))
+def _expect(tx: db.Connection, drop: keys.Drop, event: ObjectEvent, source: sources.Locked) -> list[UUID]:
+    """The job of a new version, unless it has ended; it ends at once where the workspace may not take it in."""
+    workspace_id = drop.workspace_id
+    name = safe_name(drop.path, default="file")
+    content = jobs.Content(name=name, uri=f"drop:{visible(drop.path)}", bytes=event.size)
+    job = jobs.create(
+        tx,
+        workspace_id,
+        uuid4(),
+        source_id=source.id,
+        object_key=drop.key,
+        content=content,
+        sequencer=event.sequencer,
+    )
+    if job.ended:
+        telemetry.event("drop.known", source_id=str(source.id))
+        return []
+    if not job.new:
+        return [job.id]
+    sources.expect(tx, workspace_id, source.id, sequencer=job.sequencer, object_key=drop.key, content=content)
+    try:
+        billing.check(tx)
+        quotas.check(
+            tx, workspace_id, size=event.size - (source.size if source.counted else 0), chunks=0 if source.chunks else 1
+        )
+    except MiniRagError as error:
+        jobs.fail(tx, workspace_id, job.id, code=error.code, detail=error.detail)
+        sources.fail(tx, workspace_id, source.id, sequencer=job.sequencer, code=error.code, detail=error.detail)
+        telemetry.event("drop.refused", source_id=str(source.id), code=error.code)
+        return []
+    return [job.id]

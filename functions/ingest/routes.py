@@ -1,46 +1,31 @@
-"""The ingestion API: documents in, their jobs, and the sources they became."""
+"""The ingestion API: documents in; what became of them is in the catalog."""
 
 import time
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import File, Form, Query, Request, UploadFile
-from fastapi.responses import Response
+from fastapi import File, Form, Request, UploadFile
+from pydantic import BaseModel
 
-from functions.ingest import remove, submit
-from functions.ingest.bodies import (
-    WAIT_MAX,
-    Ingested,
-    IngestText,
-    JobOut,
-    JobPage,
-    Language,
-    SourceOut,
-    SourcePage,
-    Tags,
-    TextOut,
-    pages_of,
-)
+from functions.ingest import catalog, submit
+from functions.ingest.bodies import WAIT_MAX, Ingested, IngestText, JobOut, Language, Tags, UploadIn, UploadOut, UrlsIn
 from functions.ingest.extract.sniff import sniff
-from functions.ingest.submit import Submission, safe_name
-from minirag.knowledge import jobs, sources, texts
-from minirag.runtime import db, page
-from minirag.runtime.errors import MiniRagError, NotFound, TooLarge, Unprocessable
-from minirag.runtime.http import client_ip, create_app, read_model, remaining_seconds, workspace_of
-from minirag.tenancy.access import needs
+from functions.ingest.names import safe_name
+from functions.ingest.submit import Submission
+from minirag.knowledge import jobs
+from minirag.runtime import db
+from minirag.runtime.errors import MiniRagError, Unprocessable
+from minirag.runtime.http import read_model, remaining_seconds, workspace_of
 from minirag.tenancy.identity import Caller, credential, identify
 
-app = create_app("ingest")
-
-Reader = Annotated[Caller, needs("read")]
-Writer = Annotated[Caller, needs("write")]
-Offset = Annotated[int, Query(ge=0, lt=2**31)]
-Limit = Annotated[int, Query(ge=1, le=page.MAX_LIMIT)]
+app = catalog.app
 
 _POLL_SECONDS: Final = 0.05
 _FILES_MAX: Final = 50
-# Code points; in a Lambda response each may take twelve of six million bytes.
-_TEXT_SLICE_MAX: Final = 500_000
+
+
+def _body(model: type[BaseModel]) -> dict[str, Any]:
+    return {"requestBody": {"content": {"application/json": {"schema": model.model_json_schema()}}}}
 
 
 @app.post("/api/v1/ingest/files", status_code=202, response_model=Ingested)
@@ -71,11 +56,32 @@ async def ingest_files(
     return _submit(request, caller, submissions, wait)
 
 
+@app.post("/api/v1/ingest/uploads", status_code=201, response_model=UploadOut)
+async def ingest_upload(request: Request) -> UploadOut:
+    """Say where a file, also a large one, is to be posted; its job begins when it is there."""
+    key = credential(request.headers)
+    body = await read_model(request, UploadIn)
+    caller = identify(key, workspace_of(request, body.workspace_id), scope="write")
+    name = safe_name(body.name, default="file")
+    announced = jobs.Content(name, f"upload:{name}", body.bytes, body.language, body.tags or None)
+    return UploadOut.of(submit.expect_upload(caller, announced, replaces=body.source_id))
+
+
+@app.post("/api/v1/ingest/urls", status_code=202, response_model=Ingested, openapi_extra=_body(UrlsIn))
+async def ingest_urls(request: Request) -> Ingested:
+    """Fetch documents from addresses: each becomes a source of its own, or its source is read anew."""
+    key = credential(request.headers)
+    body = await read_model(request, UrlsIn)
+    caller = identify(key, workspace_of(request, body.workspace_id), scope="write")
+    ids = submit.submit_urls(caller, body.urls, language=body.language, tags=body.tags)
+    return _wait(request, caller, ids, body.wait)
+
+
 @app.post(
     "/api/v1/ingest/text",
     status_code=202,
     response_model=Ingested,
-    openapi_extra={"requestBody": {"content": {"application/json": {"schema": IngestText.model_json_schema()}}}},
+    openapi_extra=_body(IngestText),
 )
 async def ingest_text(request: Request) -> Ingested:
     """Take pasted text in, as JSON or a form."""
@@ -93,7 +99,11 @@ async def ingest_text(request: Request) -> Ingested:
 
 
 def _submit(request: Request, caller: Caller, submissions: list[Submission], wait: float) -> Ingested:
-    ids = [submit.submit(caller, submission) for submission in submissions]
+    return _wait(request, caller, [submit.submit(caller, submission) for submission in submissions], wait)
+
+
+def _wait(request: Request, caller: Caller, ids: list[UUID], wait: float) -> Ingested:
+    """The jobs, when all have ended or as they are when the wait is over."""
     deadline = time.monotonic() + min(wait, remaining_seconds(request))
     current = _jobs(caller, ids)
     while any(not job.ended for job in current) and time.monotonic() < deadline:
@@ -115,73 +125,3 @@ def _jobs(caller: Caller, ids: list[UUID]) -> list[jobs.Job]:
     with db.transaction(caller.tenant) as tx:
         found = [jobs.find(tx, caller.workspace_id, job_id) for job_id in ids]
     return [job for job in found if job is not None]
-
-
-@app.get("/api/v1/jobs", response_model=JobPage)
-async def list_jobs(caller: Reader, limit: Limit = page.DEFAULT_LIMIT, cursor: str | None = None) -> JobPage:
-    """The workspace's jobs, newest first."""
-    after = page.decode(cursor)
-    with db.transaction(caller.tenant) as tx:
-        rows = jobs.page(tx, caller.workspace_id, after=after, limit=limit + 1)
-    return JobPage(items=[JobOut.of(job) for job in rows[:limit]], next_cursor=page.next_cursor(rows, limit))
-
-
-@app.get("/api/v1/jobs/{job_id}", response_model=JobOut)
-async def get_job(job_id: UUID, caller: Reader) -> JobOut:
-    """One job."""
-    with db.transaction(caller.tenant) as tx:
-        job = jobs.find(tx, caller.workspace_id, job_id)
-    if job is None:
-        raise NotFound("There is no such job.")
-    return JobOut.of(job)
-
-
-@app.get("/api/v1/sources", response_model=SourcePage)
-async def list_sources(caller: Reader, limit: Limit = page.DEFAULT_LIMIT, cursor: str | None = None) -> SourcePage:
-    """The workspace's documents, newest first."""
-    after = page.decode(cursor)
-    with db.transaction(caller.tenant) as tx:
-        rows = sources.page(tx, caller.workspace_id, after=after, limit=limit + 1)
-    return SourcePage(items=[SourceOut.of(row) for row in rows[:limit]], next_cursor=page.next_cursor(rows, limit))
-
-
-@app.get("/api/v1/sources/{source_id}", response_model=SourceOut)
-async def get_source(source_id: UUID, caller: Reader) -> SourceOut:
-    """One document."""
-    return SourceOut.of(_source(caller, source_id))
-
-
-@app.get("/api/v1/sources/{source_id}/text", response_model=TextOut)
-async def get_text(
-    source_id: UUID,
-    caller: Reader,
-    start: Offset = 0,
-    end: Offset | None = None,
-) -> TextOut:
-    """The canonical text that every start and end refers to, in code points; a slice of it on request."""
-    with db.snapshot(caller.tenant) as tx:
-        if sources.find(tx, caller.workspace_id, source_id) is None:
-            raise NotFound("There is no such source.")
-        length = texts.length(tx, caller.workspace_id, source_id)
-        stop = length if end is None else min(end, length)
-        if stop - start > _TEXT_SLICE_MAX:
-            raise TooLarge(
-                f"The text has {length} characters. Ask for parts of at most {_TEXT_SLICE_MAX} by start and end."
-            )
-        stored = texts.read(tx, caller.workspace_id, source_id, start, stop)
-    return TextOut(text=stored.text, pages=pages_of(stored.parts))
-
-
-@app.delete("/api/v1/sources/{source_id}", status_code=204)
-async def delete_source(request: Request, source_id: UUID, caller: Writer) -> Response:
-    """Delete a document: it is gone for every question when this returns."""
-    remove.remove(caller, source_id, request_id=request.state.request_id, ip=client_ip(request))
-    return Response(status_code=204)
-
-
-def _source(caller: Caller, source_id: UUID) -> sources.Source:
-    with db.transaction(caller.tenant) as tx:
-        source = sources.find(tx, caller.workspace_id, source_id)
-    if source is None:
-        raise NotFound("There is no such source.")
-    return source

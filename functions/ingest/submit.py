@@ -1,17 +1,22 @@
 """Submission: what a caller sends becomes a source, a job and an object; the object's event does the rest."""
 
-import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID, uuid4
 
-from functions.ingest.keys import Upload
+from functions.ingest import send
+from functions.ingest.fetch import normalise
+from functions.ingest.keys import Upload, fetched
+from functions.ingest.names import NAME_CHARS
 from minirag.knowledge import jobs, sources
-from minirag.runtime import blobs, db
-from minirag.runtime.errors import Conflict, NotFound, Unavailable
+from minirag.runtime import blobs, db, settings
+from minirag.runtime.errors import Conflict, NotFound, TooLarge, Unavailable
+from minirag.tenancy import quotas
 from minirag.tenancy.identity import Caller
 
-_NAME_CHARS: Final = 255
+# How long an address to post a file to holds; one that was begun in time may take as long again to come.
+_UPLOAD_SECONDS: Final = 900
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,23 +31,20 @@ class Submission:
     replaces: UUID | None
 
 
-def safe_name(name: str, *, default: str) -> str:
-    """A name to show: no path, no control, bidirectional or other invisible characters, at most 255 long."""
-    last = name.replace("\\", "/").rsplit("/", 1)[-1]
-    return visible(last)[:_NAME_CHARS] or default
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Where, and with which form fields, a file is to be posted for a job."""
 
-
-def visible(text: str) -> str:
-    """Text on one line, without control, bidirectional or other invisible characters."""
-    shown = "".join(" " if char.isspace() else char for char in text)
-    return " ".join("".join(char for char in shown if unicodedata.category(char)[0] != "C").split())
+    job_id: UUID
+    url: str
+    fields: dict[str, str]
 
 
 def submit(caller: Caller, submission: Submission) -> UUID:
     """Store a document for the worker and return its job's id.
 
-    Raises NotFound or Conflict if it should replace a source that cannot be replaced; Unavailable if the storage does
-    not take it, and then the job says so.
+    Raises NotFound or Conflict if it should replace a source that cannot be replaced; TooMany if the workspace cannot
+    hold it; Unavailable if the storage does not take it, and then the job says so.
     """
     upload = Upload(caller.workspace_id, submission.replaces or uuid4(), uuid4())
     workspace_id, source_id, job_id = upload.workspace_id, upload.source_id, upload.job_id
@@ -54,12 +56,7 @@ def submit(caller: Caller, submission: Submission) -> UUID:
         tags=submission.tags or None,
     )
     with db.transaction(caller.tenant) as tx:
-        if submission.replaces is None:
-            sources.create(tx, workspace_id, source_id, user_id=caller.user_id)
-        else:
-            _check_replaceable(sources.lock(tx, workspace_id, source_id))
-        job = jobs.create(tx, workspace_id, job_id, source_id=source_id, object_key=upload.key, content=content)
-        sources.expect(tx, workspace_id, source_id, sequencer=job.sequencer, object_key=upload.key, content=content)
+        job = _expect(tx, caller, upload, content, submission.replaces)
     try:
         blobs.put(upload.key, submission.data)
     except Unavailable as error:
@@ -77,8 +74,81 @@ def submit(caller: Caller, submission: Submission) -> UUID:
     return job_id
 
 
+def expect_upload(caller: Caller, announced: jobs.Content, *, replaces: UUID | None) -> Expected:
+    """Make a source and a job for a file that the caller sends to the storage itself.
+
+    Raises as `submit` does, and TooLarge; TooMany if the workspace cannot hold so many bytes more.
+    """
+    most = settings.current().max_upload_bytes
+    if announced.bytes > most:
+        raise TooLarge(f"The file has {announced.bytes} bytes; at most {most} are accepted.")
+    upload = Upload(caller.workspace_id, replaces or uuid4(), uuid4())
+    with db.transaction(caller.tenant) as tx:
+        _expect(tx, caller, upload, announced, replaces, patience=2 * _UPLOAD_SECONDS)
+    url, fields = blobs.presigned_post(upload.key, max_bytes=announced.bytes, seconds=_UPLOAD_SECONDS)
+    return Expected(upload.job_id, url, fields)
+
+
+def submit_urls(caller: Caller, addresses: Sequence[str], *, language: str | None, tags: list[str]) -> list[UUID]:
+    """Make jobs that fetch documents and index them; an address that is known is read anew. Returns their ids.
+
+    Raises ExtractionFailed with code `url_invalid` or `url_forbidden` where nothing would ever be fetched, and then
+    none is made.
+    """
+    urls = dict.fromkeys(normalise(address) for address in addresses)
+    return [_submit_url(caller, url, language, tags) for url in urls]
+
+
+def _submit_url(caller: Caller, url: str, language: str | None, tags: list[str]) -> UUID:
+    workspace_id, job_id = caller.workspace_id, uuid4()
+    content = jobs.Content(name=url[:NAME_CHARS], uri=url, bytes=0, language=language, tags=tags or None)
+    with db.transaction(caller.tenant) as tx:
+        source = sources.lock_url(tx, workspace_id, uuid4(), url=url, user_id=caller.user_id)
+        quotas.check(tx, workspace_id, size=0, chunks=0 if source.chunks else 1)
+        key = fetched(workspace_id, source.id, job_id)
+        job = jobs.create(tx, workspace_id, job_id, source_id=source.id, object_key=key, content=content)
+        sources.expect(tx, workspace_id, source.id, sequencer=job.sequencer, object_key=key, content=content)
+    send.job(workspace_id, job_id)
+    return job_id
+
+
+def _expect(
+    tx: db.Connection,
+    caller: Caller,
+    upload: Upload,
+    content: jobs.Content,
+    replaces: UUID | None,
+    *,
+    patience: int = _UPLOAD_SECONDS,
+) -> jobs.Created:
+    """The source, new or the one that is to be replaced, and its job, if the workspace can hold it."""
+    workspace_id, source_id = upload.workspace_id, upload.source_id
+    if replaces is None:
+        quotas.check(tx, workspace_id, size=content.bytes)
+        sources.create(tx, workspace_id, source_id, user_id=caller.user_id)
+    else:
+        replaced = sources.lock(tx, workspace_id, source_id)
+        _check_replaceable(replaced)
+        known = replaced.size if replaced and replaced.counted else 0
+        chunks = 0 if replaced and replaced.chunks else 1
+        quotas.check(tx, workspace_id, size=content.bytes - known, chunks=chunks)
+    job = jobs.create(
+        tx,
+        workspace_id,
+        upload.job_id,
+        source_id=source_id,
+        object_key=upload.key,
+        content=content,
+        patience=patience,
+    )
+    sources.expect(tx, workspace_id, source_id, sequencer=job.sequencer, object_key=upload.key, content=content)
+    return job
+
+
 def _check_replaceable(source: sources.Locked | None) -> None:
     if source is None or source.deleted:
         raise NotFound("There is no such source to replace.")
     if source.drop_key is not None:
         raise Conflict("This source belongs to the drop folder: put the new file there, under the same path.")
+    if source.url is not None:
+        raise Conflict("This source is a page: send its address again to have it read anew.")

@@ -30,9 +30,10 @@ CONSUMES = {
 SENDS = {"sqs:SendMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"}
 ALLOWED_BESIDES = {
     "ask": set(),
-    "ingest": {"s3:PutObject", "s3:DeleteObject"},
-    "ingest-router": CONSUMES | SENDS,
-    "ingest-worker": CONSUMES | {"s3:GetObject", "s3:ListBucket"},
+    "ingest": SENDS | {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket"},
+    "ingest-router": CONSUMES | SENDS | {"s3:DeleteObject"},
+    "ingest-sweeper": SENDS | {"s3:GetObject", "s3:ListBucket"},
+    "ingest-worker": CONSUMES | SENDS | {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket"},
     "webhooks": set(),
     "admin": {"sqs:GetQueueAttributes"},
 }

@@ -47,7 +47,7 @@ def add(
         [(workspace_id, source_id, ordinal) for ordinal in range(len(windows))],
     )
     placed = index.insert(tx, workspace_id, source_id, [["w"]] * len(windows))
-    rows = [(ordinal, number, one) for ordinal, of in enumerate(windows) for number, one in enumerate(of)]
+    rows = [store.Row(ordinal, number, one) for ordinal, of in enumerate(windows) for number, one in enumerate(of)]
     store.insert(tx, workspace_id, source_id, model, rows)
     store.sign(tx, workspace_id, source_id, placed)
     return source_id, {(source_id, ordinal): of for ordinal, of in enumerate(windows) if len(of)}
@@ -169,7 +169,7 @@ def test_models_of_different_dimensions_lie_side_by_side(
         source_id, stored = add(connection, workspace_id, list(unit(rng, 30, 1, DIMENSION)))
         # Another model's vectors of the same chunks, of a dimension that fills no whole words; signed anew, in place.
         wide = unit(rng, 30, 100)
-        store.insert(connection, workspace_id, source_id, "wide", [(i, 0, one) for i, one in enumerate(wide)])
+        store.insert(connection, workspace_id, source_id, "wide", [store.Row(i, 0, one) for i, one in enumerate(wide)])
         index.remove(connection, workspace_id, source_id)
         store.sign(connection, workspace_id, source_id, index.insert(connection, workspace_id, source_id, [["w"]] * 30))
     for _ in range(10):

@@ -74,6 +74,8 @@ def test_only_the_named_lookups_cross_tenants(superuser: psycopg.Connection[Any]
     path = '{"search_path=pg_catalog, public, pg_temp"}'
     assert definers == [
         ("find_caller_by_api_key", "minirag_auth", path),
+        ("find_index_garbage", "minirag_auth", path),
+        ("find_lost_jobs", "minirag_auth", path),
         ("record_billing_event", "minirag_auth", path),
     ]
     auth = superuser.execute("SELECT rolcanlogin, rolbypassrls FROM pg_roles WHERE rolname = 'minirag_auth'").fetchone()
@@ -177,7 +179,14 @@ def test_vectors_stored_before_there_were_signatures_are_found_after_migrating(
                 index.insert(tx, workspace_id, source_id, [["w"]] * 4)
                 # The first chunk has two windows, two others none; every other document has no vectors at all.
                 rows = [(0, 0, vectors[first]), (0, 1, vectors[first + 1]), (2, 0, vectors[first + 2])]
-                store.insert(tx, workspace_id, source_id, "test", rows if first % 8 else [])
+                tx.cursor().executemany(
+                    """INSERT INTO chunk_vectors (workspace_id, source_id, model, ordinal, window_no, embedding)
+                       VALUES (%s, %s, 'test', %s, %s, %s::halfvec)""",
+                    [
+                        (workspace_id, source_id, ordinal, window, store.literal(vector))
+                        for ordinal, window, vector in (rows if first % 8 else [])
+                    ],
+                )
                 placed.append((source_id, first, first % 8 > 0))
             wanted = merge.due(tx, workspace_id)
             assert wanted is not None

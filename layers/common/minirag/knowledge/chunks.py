@@ -31,6 +31,21 @@ JOIN sources s ON s.workspace_id = c.workspace_id AND s.id = c.source_id
 WHERE s.deleted_at IS NULL
 """
 
+# The place of a chunk in the list of its source is its number. Of several windows' vectors the mean stands for them.
+_LIST: Final = """
+SELECT c.id, c.user_id, c.ordinal, c.start_offset, c.end_offset, c.page, c.section, c.content, c.tokens,
+       CASE WHEN %(model)s::text IS NULL THEN NULL ELSE (
+           SELECT l2_normalize(avg(v.embedding))::vector::real[]
+           FROM chunk_vectors v
+           WHERE v.workspace_id = c.workspace_id AND v.model = %(model)s AND v.source_id = c.source_id
+             AND v.ordinal = c.ordinal
+       ) END AS embedding
+FROM chunks c
+WHERE c.workspace_id = %(workspace_id)s AND c.source_id = %(source_id)s AND c.ordinal >= %(first)s
+ORDER BY c.ordinal
+LIMIT %(limit)s
+"""
+
 _CONTENTS: Final = "SELECT content FROM chunks WHERE workspace_id = %s AND source_id = %s ORDER BY ordinal"
 
 _REMOVE: Final = "DELETE FROM chunks WHERE workspace_id = %s AND source_id = %s"
@@ -68,6 +83,22 @@ class Chunk:
     content: str
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A chunk in the list of its source's, with the mean of its vectors if they were asked for and there are any."""
+
+    id: UUID
+    user_id: UUID | None
+    ordinal: int
+    start_offset: int
+    end_offset: int
+    page: int | None
+    section: str | None
+    content: str
+    tokens: int
+    embedding: list[float] | None
+
+
 def insert(tx: Connection, workspace_id: UUID, source_id: UUID, chunks: Sequence[NewChunk]) -> None:
     """Store the chunks of a source."""
     columns: tuple[list[object], ...] = (
@@ -92,6 +123,17 @@ def read(tx: Connection, workspace_id: UUID, places: Collection[tuple[UUID, int]
     }
     with tx.cursor(row_factory=class_row(Chunk)) as cursor:
         return {(chunk.source_id, chunk.ordinal): chunk for chunk in cursor.execute(_READ, values).fetchall()}
+
+
+def page(
+    tx: Connection, workspace_id: UUID, source_id: UUID, *, first: int, limit: int, model: str | None
+) -> list[Listed]:
+    """The chunks of a source from number `first` on, in order; with their vectors of `model` unless it is None."""
+    values = {
+        "workspace_id": workspace_id, "source_id": source_id, "first": first, "limit": limit, "model": model,
+    }  # fmt: skip
+    with tx.cursor(row_factory=class_row(Listed)) as cursor:
+        return cursor.execute(_LIST, values).fetchall()
 
 
 def contents(tx: Connection, workspace_id: UUID, source_id: UUID) -> list[str]:

@@ -1,23 +1,31 @@
 """Jobs: the ledger of ingestion. Every job ends done or failed, and a failed one says why."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from minirag.runtime.db import Connection
+from minirag.runtime.errors import Conflict
 from minirag.runtime.page import Cursor
+
+# The code of the error of a worker that lost its job.
+LOST: Final = "job_lost"
+
+# The code of the error of a job whose file never came; should it come, the job goes on.
+UPLOAD_MISSING: Final = "upload_missing"
 
 # Jobs of uploads are ordered by the database's clock; those of the drop folder carry S3's own order.
 _INSERT: Final = """
-INSERT INTO jobs (workspace_id, id, kind, source_id, object_key, sequencer, name, uri, bytes, language, tags)
+INSERT INTO jobs (workspace_id, id, kind, source_id, object_key, sequencer, name, uri, bytes, language, tags,
+                  held_until)
 VALUES (%(workspace_id)s, %(id)s, 'ingest', %(source_id)s, %(object_key)s,
         coalesce(%(sequencer)s, to_char(extract(epoch FROM clock_timestamp()) * 1000000, 'FM00000000000000000000')),
-        %(name)s, %(uri)s, %(bytes)s, %(language)s, %(tags)s)
+        %(name)s, %(uri)s, %(bytes)s, %(language)s, %(tags)s, now() + make_interval(secs => %(patience)s))
 ON CONFLICT (workspace_id, object_key, sequencer) DO NOTHING
 RETURNING id, sequencer, true AS new, false AS ended
 """
@@ -28,20 +36,20 @@ FROM jobs
 WHERE workspace_id = %(workspace_id)s AND object_key = %(object_key)s AND sequencer = %(sequencer)s
 """
 
-_OBJECT_KEYS: Final = "SELECT DISTINCT object_key FROM jobs WHERE workspace_id = %s AND source_id = %s"
+_OBJECT_KEYS: Final = """
+SELECT DISTINCT object_key FROM jobs WHERE workspace_id = %s AND source_id = %s AND object_key IS NOT NULL
+"""
 
 _FIND: Final = """
-SELECT id, kind, status, stage, progress, source_id, object_key, sequencer, name, uri,
-       bytes, language, tags, chunks_added, timings, error_code,
-       error_detail, attempts, created_at, started_at, finished_at
+SELECT id, kind, status, stage, progress, source_id, object_key, sequencer, name, uri, bytes, language, tags,
+       chunks_added, timings, notes, error_code, error_detail, attempts, claims, created_at, started_at, finished_at
 FROM jobs
 WHERE workspace_id = %s AND id = %s
 """
 
 _LIST: Final = """
-SELECT id, kind, status, stage, progress, source_id, object_key, sequencer, name, uri,
-       bytes, language, tags, chunks_added, timings, error_code,
-       error_detail, attempts, created_at, started_at, finished_at
+SELECT id, kind, status, stage, progress, source_id, object_key, sequencer, name, uri, bytes, language, tags,
+       chunks_added, timings, notes, error_code, error_detail, attempts, claims, created_at, started_at, finished_at
 FROM jobs
 WHERE workspace_id = %(workspace_id)s
   AND (%(after)s::timestamptz IS NULL OR (created_at, id) < (%(after)s, %(after_id)s))
@@ -49,31 +57,62 @@ ORDER BY created_at DESC, id DESC
 LIMIT %(limit)s
 """
 
-_START: Final = """
-UPDATE jobs
-SET status = 'running', stage = 'reading', progress = 0, attempts = attempts + 1,
-    started_at = coalesce(started_at, now())
-WHERE workspace_id = %s AND id = %s AND status IN ('queued', 'running')
-RETURNING id, kind, status, stage, progress, source_id, object_key, sequencer, name, uri,
-       bytes, language, tags, chunks_added, timings, error_code,
-          error_detail, attempts, created_at, started_at, finished_at
-"""
-
 _ADVANCE: Final = """
-UPDATE jobs SET stage = %s, progress = %s WHERE workspace_id = %s AND id = %s AND status = 'running'
+UPDATE jobs SET stage = %(stage)s, progress = %(progress)s
+WHERE workspace_id = %(workspace_id)s AND id = %(id)s AND claims = %(claims)s AND status = 'running'
 """
 
 _FINISH: Final = """
 UPDATE jobs
 SET status = 'done', stage = 'done', progress = 1, chunks_added = %(chunks_added)s, timings = %(timings)s,
-    finished_at = clock_timestamp()
-WHERE workspace_id = %(workspace_id)s AND id = %(id)s AND status IN ('queued', 'running')
+    notes = %(notes)s, finished_at = clock_timestamp()
+WHERE workspace_id = %(workspace_id)s AND id = %(id)s AND claims = %(claims)s AND status = 'running'
+RETURNING id
 """
 
 _FAIL: Final = """
 UPDATE jobs
 SET status = 'failed', error_code = %(code)s, error_detail = %(detail)s, finished_at = clock_timestamp()
 WHERE workspace_id = %(workspace_id)s AND id = %(id)s AND status IN ('queued', 'running')
+  AND (%(claims)s::int IS NULL OR (claims = %(claims)s AND status = 'running'))
+RETURNING id
+"""
+
+_RETRY: Final = """
+UPDATE jobs
+SET status = 'queued', stage = 'queued', progress = 0, attempts = 0, error_code = NULL, error_detail = NULL,
+    finished_at = NULL, held_until = now() + interval '15 minutes'
+WHERE workspace_id = %s AND id = %s AND status = 'failed'
+  AND NOT EXISTS (
+      SELECT FROM jobs o
+      WHERE o.workspace_id = jobs.workspace_id AND o.kind = jobs.kind AND o.kind <> 'ingest'
+        AND o.source_id IS NOT DISTINCT FROM jobs.source_id AND o.status IN ('queued', 'running')
+  )
+"""
+
+# A document that was in is to be indexed once more, by the job that did it.
+_AGAIN: Final = """
+UPDATE jobs
+SET status = 'queued', stage = 'queued', progress = 0, attempts = 0, error_code = NULL, error_detail = NULL,
+    finished_at = NULL, held_until = now() + interval '15 minutes'
+WHERE workspace_id = %s AND source_id = %s AND sequencer = %s AND kind = 'ingest' AND status IN ('done', 'failed')
+RETURNING id
+"""
+
+_DESCRIBE: Final = "UPDATE jobs SET name = %s, bytes = %s WHERE workspace_id = %s AND id = %s"
+
+_OPEN: Final = """
+INSERT INTO jobs (workspace_id, id, kind, source_id, sequencer, name, uri, bytes)
+VALUES (%(workspace_id)s, %(id)s, %(kind)s, %(source_id)s, '', '', '', 0)
+ON CONFLICT DO NOTHING
+RETURNING id
+"""
+
+_FIND_OPEN: Final = """
+SELECT id
+FROM jobs
+WHERE workspace_id = %(workspace_id)s AND kind = %(kind)s AND source_id IS NOT DISTINCT FROM %(source_id)s
+  AND status IN ('queued', 'running')
 """
 
 
@@ -86,8 +125,8 @@ class Job:
     status: str
     stage: str
     progress: float
-    source_id: UUID
-    object_key: str
+    source_id: UUID | None
+    object_key: str | None
     sequencer: str
     name: str
     uri: str
@@ -96,9 +135,11 @@ class Job:
     tags: list[str] | None
     chunks_added: int
     timings: dict[str, Any]
+    notes: list[str]
     error_code: str | None
     error_detail: str | None
     attempts: int
+    claims: int
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -138,14 +179,16 @@ def create(
     object_key: str,
     content: Content,
     sequencer: str | None = None,
+    patience: int = 900,
 ) -> Created:
     """Make the job for one version of one object, or find it if the event came before.
 
-    Without a `sequencer` the version is ordered by the database's clock.
+    Without a `sequencer` the version is ordered by the database's clock. `patience`: seconds until the sweeper asks
+    after it.
     """
     values = {
         "workspace_id": workspace_id, "id": job_id, "source_id": source_id, "object_key": object_key,
-        "sequencer": sequencer, **asdict(content),
+        "sequencer": sequencer, "patience": patience, **asdict(content),
     }  # fmt: skip
     with tx.cursor(row_factory=class_row(Created)) as cursor:
         created = cursor.execute(_INSERT, values).fetchone() or cursor.execute(_FIND_EVENT, values).fetchone()
@@ -175,27 +218,66 @@ def page(tx: Connection, workspace_id: UUID, *, after: Cursor | None, limit: int
         return cursor.execute(_LIST, values).fetchall()
 
 
-def start(tx: Connection, workspace_id: UUID, job_id: UUID) -> Job | None:
-    """Count an attempt and mark the job running; None if it is unknown or has ended."""
-    with tx.cursor(row_factory=class_row(Job)) as cursor:
-        return cursor.execute(_START, (workspace_id, job_id)).fetchone()
-
-
-def advance(tx: Connection, workspace_id: UUID, job_id: UUID, *, stage: str, progress: float) -> None:
+def advance(tx: Connection, workspace_id: UUID, job: Job, *, stage: str, progress: float) -> None:
     """Show how far a running job is."""
-    tx.execute(_ADVANCE, (stage, progress, workspace_id, job_id))
+    values = {
+        "workspace_id": workspace_id, "id": job.id, "claims": job.claims, "stage": stage, "progress": progress,
+    }  # fmt: skip
+    tx.execute(_ADVANCE, values)
 
 
 def finish(
-    tx: Connection, workspace_id: UUID, job_id: UUID, *, chunks_added: int, timings: Mapping[str, float]
+    tx: Connection,
+    workspace_id: UUID,
+    job: Job,
+    *,
+    chunks_added: int,
+    timings: Mapping[str, float],
+    notes: Sequence[str] = (),
 ) -> None:
-    """Done, in the transaction that made the document searchable."""
+    """Done, in the transaction that made the document searchable. Raises Conflict if the job is not ours any more."""
     values = {
-        "workspace_id": workspace_id, "id": job_id, "chunks_added": chunks_added, "timings": Jsonb(dict(timings)),
+        "workspace_id": workspace_id, "id": job.id, "claims": job.claims, "chunks_added": chunks_added,
+        "timings": Jsonb(dict(timings)), "notes": list(notes),
     }  # fmt: skip
-    tx.execute(_FINISH, values)
+    if tx.execute(_FINISH, values).fetchone() is None:
+        raise Conflict("Another worker has taken this job up, or it has ended.", code=LOST)
 
 
-def fail(tx: Connection, workspace_id: UUID, job_id: UUID, *, code: str, detail: str) -> None:
-    """Failed, with a code for programs and a sentence for people."""
-    tx.execute(_FAIL, {"workspace_id": workspace_id, "id": job_id, "code": code, "detail": detail})
+def fail(
+    tx: Connection, workspace_id: UUID, job_id: UUID, *, code: str, detail: str, claims: int | None = None
+) -> bool:
+    """Failed, with a code for programs and a sentence for people; False if it has ended, or is another's.
+
+    `claims` is that of the worker that says so; None for whoever may say so of any job that has not ended.
+    """
+    values = {"workspace_id": workspace_id, "id": job_id, "code": code, "detail": detail, "claims": claims}
+    return tx.execute(_FAIL, values).fetchone() is not None
+
+
+def retry(tx: Connection, workspace_id: UUID, job_id: UUID) -> bool:
+    """Queue a failed job again, as if it were new; False if it has not failed, or another like it is under way."""
+    return tx.execute(_RETRY, (workspace_id, job_id)).rowcount == 1
+
+
+def again(tx: Connection, workspace_id: UUID, source_id: UUID, sequencer: str) -> UUID | None:
+    """Queue once more the job that brought a version of a source in, and say which; None if there is none."""
+    row = tx.execute(_AGAIN, (workspace_id, source_id, sequencer)).fetchone()
+    return None if row is None else row[0]
+
+
+def describe(tx: Connection, workspace_id: UUID, job_id: UUID, *, name: str, size: int) -> None:
+    """Say what a document turned out to be called, and its bytes, once it was fetched."""
+    tx.execute(_DESCRIBE, (name, size, workspace_id, job_id))
+
+
+def open_task(tx: Connection, workspace_id: UUID, kind: str, *, source_id: UUID | None = None) -> tuple[UUID, bool]:
+    """A job of the workspace, or of a source, that is no document's; and whether it is new, or was under way."""
+    values = {"workspace_id": workspace_id, "id": uuid4(), "kind": kind, "source_id": source_id}
+    row = tx.execute(_OPEN, values).fetchone()
+    if row is not None:
+        return row[0], True
+    row = tx.execute(_FIND_OPEN, values).fetchone()
+    if row is None:  # it ended this moment
+        return open_task(tx, workspace_id, kind, source_id=source_id)
+    return row[0], False

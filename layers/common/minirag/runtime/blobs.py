@@ -16,7 +16,14 @@ def _s3() -> "S3Client":
     from botocore.config import Config
 
     config = Config(connect_timeout=3, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3})
-    return boto3.client("s3", endpoint_url=settings.current().s3_endpoint, config=config)
+    endpoint = settings.current().s3_endpoint
+    if endpoint is None:
+        # Signed addresses of the bucket's own region, which all regions take; the defaults are those of the oldest.
+        regional = Config(
+            signature_version="s3v4", s3={"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"}
+        )
+        config = config.merge(regional)
+    return boto3.client("s3", endpoint_url=endpoint, config=config)
 
 
 def put(key: str, body: bytes) -> None:
@@ -44,6 +51,29 @@ def get(key: str, *, max_bytes: int) -> bytes:
         raise Unavailable("The file storage cannot be reached right now.") from error
     except BotoCoreError as error:
         raise Unavailable("The file storage cannot be reached right now.") from error
+
+
+def exists(key: str) -> bool:
+    """Whether there is such an object; raises Unavailable."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        _s3().head_object(Bucket=settings.current().bucket, Key=key)
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") in {"NoSuchKey", "404"}:
+            return False
+        raise Unavailable("The file storage cannot be reached right now.") from error
+    except BotoCoreError as error:
+        raise Unavailable("The file storage cannot be reached right now.") from error
+    return True
+
+
+def presigned_post(key: str, *, max_bytes: int, seconds: int) -> tuple[str, dict[str, str]]:
+    """An address and form fields with which anybody may store one object of 1 to `max_bytes` bytes under this key."""
+    answer = _s3().generate_presigned_post(
+        settings.current().bucket, key, Conditions=[["content-length-range", 1, max_bytes]], ExpiresIn=seconds
+    )
+    return answer["url"], answer["fields"]
 
 
 def delete(key: str) -> None:

@@ -19,6 +19,8 @@ from minirag.runtime.errors import Unavailable
 Connection = psycopg.Connection[TupleRow]
 
 _CONNECT_SECONDS: Final = 5
+# Nobody waits long for a row that another holds, and nobody who has stopped holds one for long.
+_OPTIONS: Final = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
 
 _SET_TENANT: Final = """
 SELECT set_config('app.workspace_id', %s, true),
@@ -60,8 +62,12 @@ def _open() -> Connection:
             _connection.pgconn.consume_input()
     if _connection is None or _connection.closed or _connection.broken:
         close()
-        _connection = psycopg.connect(settings.current().database_url, connect_timeout=_CONNECT_SECONDS)
+        _connection = _connect()
     return _connection
+
+
+def _connect() -> Connection:
+    return psycopg.connect(settings.current().database_url, connect_timeout=_CONNECT_SECONDS, options=_OPTIONS)
 
 
 def _begin(connection: Connection, tenant: Tenant, isolation: psycopg.IsolationLevel | None) -> None:
@@ -109,12 +115,27 @@ def snapshot(tenant: Tenant) -> Iterator[Connection]:
 
 
 @contextmanager
+def aside(tenant: Tenant) -> Iterator[Connection]:
+    """As `transaction`, on a connection of its own that lives as long: for a thread beside the one that works."""
+    try:
+        with _connect() as connection:
+            _begin(connection, tenant, None)
+            yield connection
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        raise _unavailable() from error
+
+
+@contextmanager
 def _lost_is_unavailable() -> Iterator[None]:
     try:
         yield
     except psycopg.OperationalError as error:
         close()
-        raise Unavailable("The database cannot be reached right now. Try again in a few seconds.") from error
+        raise _unavailable() from error
+
+
+def _unavailable() -> Unavailable:
+    return Unavailable("The database cannot be reached right now. Try again in a few seconds.")
 
 
 @contextmanager

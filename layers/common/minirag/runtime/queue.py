@@ -21,12 +21,16 @@ def _sqs() -> "SQSClient":
     return boto3.client("sqs", endpoint_url=settings.current().sqs_endpoint, config=config)
 
 
-def send(queue_url: str, message: Mapping[str, str], *, group: str) -> None:
-    """Send a JSON message; messages of one `group` take fair turns with those of others. Raises Unavailable."""
+def send(queue_url: str, message: Mapping[str, str], *, group: str, delay: int = 0) -> None:
+    """Send a JSON message, to be delivered after `delay` seconds, at most 900; raises Unavailable.
+
+    Messages of one `group` take fair turns with those of others.
+    """
     from botocore.exceptions import BotoCoreError, ClientError
 
+    body = json.dumps(message)
     try:
-        _sqs().send_message(QueueUrl=queue_url, MessageBody=json.dumps(message), MessageGroupId=group)
+        _sqs().send_message(QueueUrl=queue_url, MessageBody=body, MessageGroupId=group, DelaySeconds=delay)
     except (BotoCoreError, ClientError) as error:
         raise Unavailable("The job queue cannot be reached right now. Try again in a few seconds.") from error
 

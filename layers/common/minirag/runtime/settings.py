@@ -53,8 +53,11 @@ class Settings:
     max_upload_bytes: int = 200 * MIB
     max_query_chars: int = 2000
     extract_seconds: int = 90
-    extract_memory_bytes: int = 1024 * MIB
+    extract_memory_bytes: int = 512 * MIB
+    ocr_pages: int = 50
     max_receives: int = 3
+    # How long a job is its worker's without a sign of life.
+    lease_seconds: int = 60
 
 
 def _read(environment: Mapping[str, str]) -> Settings:
@@ -103,8 +106,10 @@ def _read(environment: Mapping[str, str]) -> Settings:
         max_upload_bytes=number("MINIRAG_MAX_UPLOAD_BYTES", 200 * MIB),
         max_query_chars=number("MINIRAG_MAX_QUERY_CHARS", 2000),
         extract_seconds=number("MINIRAG_EXTRACT_SECONDS", 90),
-        extract_memory_bytes=number("MINIRAG_EXTRACT_MEMORY_BYTES", 1024 * MIB),
+        extract_memory_bytes=number("MINIRAG_EXTRACT_MEMORY_BYTES", 512 * MIB),
+        ocr_pages=number("MINIRAG_OCR_PAGES", 50),
         max_receives=number("MINIRAG_MAX_RECEIVES", 3),
+        lease_seconds=number("MINIRAG_LEASE_SECONDS", 60),
     )
 
 

@@ -9,11 +9,10 @@ from uuid import UUID
 from psycopg.rows import dict_row
 
 from minirag.runtime import db, telemetry
-from minirag.runtime.errors import BillingInactive, Forbidden, NotFound, Unauthenticated
-from minirag.tenancy import api_keys
+from minirag.runtime.errors import Forbidden, NotFound, Unauthenticated
+from minirag.tenancy import api_keys, billing
 
 _FIND: Final = "SELECT * FROM find_caller_by_api_key(%s, %s)"
-_IN_GOOD_STANDING: Final = frozenset({"active", "trialing"})
 
 # What a role in a workspace allows, whatever the scopes of the key.
 _SCOPES_OF_ROLE: Final = {
@@ -101,9 +100,6 @@ def identify(key: str, wanted_workspace: UUID | None, *, scope: str) -> Caller:
     telemetry.bind(workspace_id=str(caller.workspace_id), organization_id=str(caller.organization_id))
     if scope not in caller.scopes:
         raise Forbidden(f"This needs the scope '{scope}', which your key or your role in the workspace lacks.")
-    if scope == "write" and caller.billing_status not in _IN_GOOD_STANDING:
-        raise BillingInactive(
-            f"The organization's billing status is '{caller.billing_status}'. Documents can be added again once it is "
-            "active."
-        )
+    if scope == "write":
+        billing.check_status(caller.billing_status)
     return caller

@@ -16,6 +16,7 @@ RETURNING id, name, organization_id, created_at
 _INSERT_MEMBER: Final = "INSERT INTO workspace_members (workspace_id, user_id, role) VALUES (%s, %s, %s)"
 _FIND: Final = "SELECT organization_id FROM workspaces WHERE id = %s"
 _EMBEDDING_MODEL: Final = "SELECT embedding_model FROM workspaces WHERE id = %s"
+_USE_MODEL: Final = "UPDATE workspaces SET embedding_model = %s, generation = generation + 1 WHERE id = %s"
 _NEXT_GENERATION: Final = """
 UPDATE workspaces
 SET generation = generation + 1,
@@ -23,6 +24,7 @@ SET generation = generation + 1,
                      ELSE array_remove(languages || %(language)s::text, NULL) END,
     embedding_model = coalesce(embedding_model, %(embedding_model)s)
 WHERE id = %(id)s
+RETURNING embedding_model
 """
 
 
@@ -60,13 +62,19 @@ def embedding_model(tx: Connection, workspace_id: UUID) -> str | None:
     return None if row is None else row[0]
 
 
+def use_model(tx: Connection, workspace_id: UUID, model: str) -> None:
+    """Compare questions with the vectors of this model from now on. Last in its transaction, as next_generation."""
+    tx.execute(_USE_MODEL, (model, workspace_id))
+
+
 def next_generation(
     tx: Connection, workspace_id: UUID, *, language: str | None = None, embedding_model: str | None = None
-) -> None:
-    """Say that what a question finds may have changed.
+) -> str | None:
+    """Say that what a question finds may have changed; returns the model whose vectors questions are compared with.
 
     And of a document, how it was analyzed (see analyzer.analysis_of) and which model embedded it, which becomes the
     workspace's if it has none. Last in its transaction: it locks the workspace's row.
     """
     values = {"id": workspace_id, "language": language, "embedding_model": embedding_model}
-    tx.execute(_NEXT_GENERATION, values)
+    row = tx.execute(_NEXT_GENERATION, values).fetchone()
+    return None if row is None else row[0]

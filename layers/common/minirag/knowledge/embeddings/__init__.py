@@ -31,6 +31,11 @@ class Embedder(Protocol):
     def dimension(self) -> int: ...
 
     @property
+    def batch(self) -> int:
+        """How many texts to embed in one call, so that progress shows and little is lost with a worker."""
+        ...
+
+    @property
     def languages(self) -> frozenset[str] | None:
         """The languages the model was trained on, as ISO 639-1; None if it takes any."""
         ...

@@ -48,6 +48,7 @@ class MiniLM:
 
     model = MODEL
     dimension = _DIMENSION
+    batch = 32
     languages = frozenset({"en"})
 
     def __init__(self, model_path: Path, tokenizer_path: Path, *, threads: int | None = None) -> None:

@@ -23,6 +23,7 @@ class OpenAIEmbedder:
     """text-embedding-3-small or -large, 1536 dimensions either way; others must accept `dimensions`."""
 
     dimension = _DIMENSION
+    batch = 256
     languages = None
 
     def __init__(self, model: str, key: str, base_url: str | None) -> None:

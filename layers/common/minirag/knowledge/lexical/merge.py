@@ -8,7 +8,7 @@ it ends.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import numpy as np
@@ -31,10 +31,10 @@ _LEAST: Final = 3
 _GARBAGE: Final = 0.3
 
 _COUNTS: Final = """
-SELECT s.level, s.id, s.chunks, coalesce(t.removed, 0)::int
+SELECT s.level, s.id, s.chunks, coalesce(t.removed, 0)::int, coalesce(t.old, false)
 FROM lexical_segments s
 LEFT JOIN (
-    SELECT segment_id, sum(size) AS removed
+    SELECT segment_id, sum(size) AS removed, min(created_at) < now() - interval '20 hours' AS old
     FROM lexical_tombstones
     WHERE workspace_id = %(workspace_id)s
     GROUP BY segment_id
@@ -67,6 +67,7 @@ SET segment_id = %(segment_id)s, start = moved.start
 FROM unnest(%(sources)s::uuid[], %(firsts)s::int[], %(starts)s::int[]) AS moved (source_id, first_ordinal, start)
 WHERE r.workspace_id = %(workspace_id)s AND r.source_id = moved.source_id AND r.first_ordinal = moved.first_ordinal
 """
+_FIND_GARBAGE: Final = "SELECT workspace_id FROM find_index_garbage(%s)"
 _RETIRE: Final = "DELETE FROM lexical_segments WHERE workspace_id = %s AND id = ANY(%s)"
 
 
@@ -78,27 +79,41 @@ class Due:
     chunks: int
 
 
+class _Count(NamedTuple):
+    """A segment's chunks, how many of them were removed, and whether the first of those were long ago."""
+
+    segment_id: int
+    chunks: int
+    removed: int
+    old: bool
+
+
 def due(tx: Connection, workspace_id: UUID) -> Due | None:
     """The merge that should come next, the smallest first; None if there is nothing to gain."""
-    levels: dict[int, list[tuple[int, int, int]]] = {}
+    levels: dict[int, list[_Count]] = {}
     rows = tx.execute(_COUNTS, {"workspace_id": workspace_id, "analyzer": analyzer.VERSION}).fetchall()
-    for level, segment_id, chunks, removed in rows:
-        levels.setdefault(level, []).append((segment_id, chunks, removed))
+    for level, *count in rows:
+        levels.setdefault(level, []).append(_Count(*count))
     for level, segments in levels.items():
         taken = _fitting(segments) if len(segments) >= (_FAN_OF_SMALL if level < _SMALL else _FAN) else []
         if len(taken) < _LEAST:
-            taken = [segment for segment in segments if segment[2] > _GARBAGE * segment[1]][:1]
+            taken = [one for one in segments if one.removed > _GARBAGE * one.chunks or one.old][:1]
         if taken:
-            return Due([segment_id for segment_id, _, _ in taken], sum(chunks - gone for _, chunks, gone in taken))
+            return Due([one.segment_id for one in taken], sum(one.chunks - one.removed for one in taken))
     return None
 
 
-def _fitting(segments: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+def workspaces_with_garbage(tx: Connection, *, most: int) -> list[UUID]:
+    """Workspaces, of all tenants, whose indexes hold what was removed long ago: within a day it is merged away."""
+    return [row[0] for row in tx.execute(_FIND_GARBAGE, (most,)).fetchall()]
+
+
+def _fitting(segments: Sequence[_Count]) -> list[_Count]:
     """As many of the smallest as fit one segment."""
-    taken: list[tuple[int, int, int]] = []
+    taken: list[_Count] = []
     room = MAX_CHUNKS
     for segment in segments[:_MOST]:
-        room -= segment[1] - segment[2]
+        room -= segment.chunks - segment.removed
         if room < 0:
             break
         taken.append(segment)

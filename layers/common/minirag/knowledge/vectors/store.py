@@ -1,6 +1,7 @@
 """Vectors as they are stored: the exact ones in rows, their signatures beside the segment that holds their chunks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
@@ -14,9 +15,9 @@ from minirag.runtime.db import Connection
 from minirag.runtime.errors import Unprocessable
 
 _INSERT: Final = """
-INSERT INTO chunk_vectors (workspace_id, source_id, model, ordinal, window_no, embedding)
-SELECT %s, %s, %s, ordinal, window_no, embedding::halfvec
-FROM unnest(%s::int[], %s::smallint[], %s::text[]) AS t (ordinal, window_no, embedding)
+INSERT INTO chunk_vectors (workspace_id, source_id, model, ordinal, window_no, embedding, hash)
+SELECT %s, %s, %s, ordinal, window_no, embedding::halfvec, hash
+FROM unnest(%s::int[], %s::smallint[], %s::text[], %s::bytea[]) AS t (ordinal, window_no, embedding, hash)
 """
 
 _DIMENSION: Final = "SELECT vector_dims(embedding) FROM chunk_vectors WHERE workspace_id = %s AND model = %s LIMIT 1"
@@ -56,7 +57,18 @@ _INSERT_SIGNATURES: Final = """
 INSERT INTO vector_signatures (workspace_id, segment_id, model, windows, signatures) VALUES (%s, %s, %s, %b, %b)
 """
 
-_REMOVE: Final = "DELETE FROM chunk_vectors WHERE workspace_id = %s AND source_id = %s"
+_REMOVE: Final = """
+DELETE FROM chunk_vectors
+WHERE workspace_id = %(workspace_id)s AND source_id = %(source_id)s
+  AND (%(model)s::text IS NULL OR model = %(model)s)
+"""
+
+_REMOVE_OTHERS: Final = "DELETE FROM chunk_vectors WHERE workspace_id = %s AND model <> %s"
+_REMOVE_OTHER_SIGNATURES: Final = "DELETE FROM vector_signatures WHERE workspace_id = %s AND model <> %s"
+
+
+# Rows sent in one statement: as text, a thousand of 1,536 dimensions take 9 MB.
+_AT_ONCE: Final = 1000
 
 
 def literal(vector: NDArray[np.float32]) -> str:
@@ -64,30 +76,36 @@ def literal(vector: NDArray[np.float32]) -> str:
     return "[" + ",".join([f"{value:.5g}" for value in vector.tolist()]) + "]"
 
 
-def insert(
-    tx: Connection,
-    workspace_id: UUID,
-    source_id: UUID,
-    model: str,
-    rows: Iterable[tuple[int, int, NDArray[np.float32]]],
-) -> None:
-    """Store vectors of a source's chunks as (chunk's number, window, unit vector); `sign` lets them be found.
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The unit vector of a window of a chunk, and the hash of the text that was embedded, if it is known."""
+
+    ordinal: int
+    window: int
+    vector: NDArray[np.float32]
+    hash: bytes | None = None
+
+
+def insert(tx: Connection, workspace_id: UUID, source_id: UUID, model: str, rows: Sequence[Row]) -> None:
+    """Store vectors of a source's chunks; `sign` lets them be found.
 
     Raises Unprocessable if they have another dimension than those that the workspace has of this model.
     """
-    vectors = list(rows)
-    if not vectors:
+    if not rows:
         return
-    dimension = len(vectors[0][2])
+    dimension = len(rows[0].vector)
     stored = tx.execute(_DIMENSION, (workspace_id, model)).fetchone()
     if stored is not None and stored[0] != dimension:
         raise mismatch(model, dimension)
-    columns: tuple[list[object], ...] = (
-        [ordinal for ordinal, _, _ in vectors],
-        [window for _, window, _ in vectors],
-        [literal(vector) for _, _, vector in vectors],
-    )
-    tx.execute(_INSERT, (workspace_id, source_id, model, *columns))
+    for at in range(0, len(rows), _AT_ONCE):
+        some = rows[at : at + _AT_ONCE]
+        columns: tuple[list[object], ...] = (
+            [row.ordinal for row in some],
+            [row.window for row in some],
+            [literal(row.vector) for row in some],
+            [row.hash for row in some],
+        )
+        tx.execute(_INSERT, (workspace_id, source_id, model, *columns))
 
 
 def mismatch(model: str, dimension: int) -> Unprocessable:
@@ -124,6 +142,15 @@ def carry(tx: Connection, workspace_id: UUID, merged: Merged) -> None:
         tx.execute(_INSERT_SIGNATURES, (workspace_id, merged.into, model, *packed))
 
 
-def remove(tx: Connection, workspace_id: UUID, source_id: UUID) -> None:
-    """Remove the vectors of a source, before its chunks; their signatures go with the chunks' place in the index."""
-    tx.execute(_REMOVE, (workspace_id, source_id))
+def keep_model(tx: Connection, workspace_id: UUID, model: str) -> None:
+    """Remove the vectors of all other models."""
+    tx.execute(_REMOVE_OTHER_SIGNATURES, (workspace_id, model))
+    tx.execute(_REMOVE_OTHERS, (workspace_id, model))
+
+
+def remove(tx: Connection, workspace_id: UUID, source_id: UUID, *, model: str | None = None) -> None:
+    """Remove the vectors of a source, of one model or of all, before its chunks.
+
+    Their signatures go with the chunks' place in the index.
+    """
+    tx.execute(_REMOVE, {"workspace_id": workspace_id, "source_id": source_id, "model": model})

@@ -1,0 +1,157 @@
+"""The ingestion API, first part: what a workspace has, its jobs and sources; `routes` adds how documents come in."""
+
+from typing import Annotated, Final
+from uuid import UUID
+
+from fastapi import Query, Request
+from fastapi.responses import Response
+
+from functions.ingest import remove, retry, send
+from functions.ingest.bodies import (
+    ChunkPage,
+    JobOut,
+    JobPage,
+    ListedOut,
+    SourceOut,
+    SourcePage,
+    TaskOut,
+    TextOut,
+    pages_of,
+)
+from minirag.knowledge import chunks, jobs, sources, texts
+from minirag.runtime import db, page
+from minirag.runtime.errors import NotFound, TooLarge
+from minirag.runtime.http import client_ip, create_app
+from minirag.tenancy.access import needs
+from minirag.tenancy.identity import Caller
+
+app = create_app("ingest")
+
+Reader = Annotated[Caller, needs("read")]
+Writer = Annotated[Caller, needs("write")]
+Offset = Annotated[int, Query(ge=0, lt=2**31)]
+Limit = Annotated[int, Query(ge=1, le=page.MAX_LIMIT)]
+
+# Code points; in a Lambda response each may take twelve of six million bytes.
+_TEXT_SLICE_MAX: Final = 500_000
+
+
+@app.get("/api/v1/jobs", response_model=JobPage)
+async def list_jobs(caller: Reader, limit: Limit = page.DEFAULT_LIMIT, cursor: str | None = None) -> JobPage:
+    """The workspace's jobs, newest first."""
+    after = page.decode(cursor)
+    with db.transaction(caller.tenant) as tx:
+        rows = jobs.page(tx, caller.workspace_id, after=after, limit=limit + 1)
+    return JobPage(items=[JobOut.of(job) for job in rows[:limit]], next_cursor=page.next_cursor(rows, limit))
+
+
+@app.get("/api/v1/jobs/{job_id}", response_model=JobOut)
+async def get_job(job_id: UUID, caller: Reader) -> JobOut:
+    """One job."""
+    with db.transaction(caller.tenant) as tx:
+        job = jobs.find(tx, caller.workspace_id, job_id)
+    if job is None:
+        raise NotFound("There is no such job.")
+    return JobOut.of(job)
+
+
+@app.post("/api/v1/jobs/{job_id}/retry", status_code=202, response_model=JobOut)
+async def retry_job(job_id: UUID, caller: Writer) -> JobOut:
+    """Do a failed job again."""
+    return JobOut.of(retry.retry(caller, job_id))
+
+
+@app.post("/api/v1/dedupe", status_code=202, response_model=TaskOut)
+async def dedupe(caller: Writer) -> TaskOut:
+    """Keep the text of exact duplicates once."""
+    return _task(caller, "dedupe")
+
+
+@app.post("/api/v1/rebuild", status_code=202, response_model=TaskOut)
+async def rebuild(caller: Writer) -> TaskOut:
+    """Bring the workspace's indexes up to date: segments merged, missing vectors made."""
+    return _task(caller, "rebuild")
+
+
+def _task(caller: Caller, kind: str) -> TaskOut:
+    with db.transaction(caller.tenant) as tx:
+        job_id, _ = jobs.open_task(tx, caller.workspace_id, kind)
+    # Also if it was under way: its message may have been lost.
+    send.job(caller.workspace_id, job_id)
+    return TaskOut(job_id=job_id)
+
+
+@app.get("/api/v1/sources", response_model=SourcePage)
+async def list_sources(caller: Reader, limit: Limit = page.DEFAULT_LIMIT, cursor: str | None = None) -> SourcePage:
+    """The workspace's documents, newest first."""
+    after = page.decode(cursor)
+    with db.transaction(caller.tenant) as tx:
+        rows = sources.page(tx, caller.workspace_id, after=after, limit=limit + 1)
+    return SourcePage(items=[SourceOut.of(row) for row in rows[:limit]], next_cursor=page.next_cursor(rows, limit))
+
+
+@app.get("/api/v1/sources/{source_id}", response_model=SourceOut)
+async def get_source(source_id: UUID, caller: Reader) -> SourceOut:
+    """One document."""
+    return SourceOut.of(_source(caller, source_id))
+
+
+@app.get("/api/v1/sources/{source_id}/text", response_model=TextOut)
+async def get_text(
+    source_id: UUID,
+    caller: Reader,
+    start: Offset = 0,
+    end: Offset | None = None,
+) -> TextOut:
+    """The canonical text that every start and end refers to, in code points; a slice of it on request."""
+    with db.snapshot(caller.tenant) as tx:
+        source_id = _holder(tx, caller, source_id)
+        length = texts.length(tx, caller.workspace_id, source_id)
+        stop = length if end is None else min(end, length)
+        if stop - start > _TEXT_SLICE_MAX:
+            raise TooLarge(
+                f"The text has {length} characters. Ask for parts of at most {_TEXT_SLICE_MAX} by start and end."
+            )
+        stored = texts.read(tx, caller.workspace_id, source_id, start, stop)
+    return TextOut(text=stored.text, pages=pages_of(stored.parts))
+
+
+@app.get("/api/v1/sources/{source_id}/chunks", response_model=ChunkPage)
+async def list_chunks(
+    source_id: UUID,
+    caller: Reader,
+    limit: Limit = page.DEFAULT_LIMIT,
+    cursor: Annotated[str | None, Query(pattern="^[0-9]{1,9}$")] = None,
+    embeddings: bool = False,
+) -> ChunkPage:
+    """The chunks of a document, in order; with their vectors on request."""
+    with db.snapshot(caller.tenant) as tx:
+        source_id = _holder(tx, caller, source_id)
+        first = int(cursor or 0)
+        model = caller.embedding_model if embeddings else None
+        rows = chunks.page(tx, caller.workspace_id, source_id, first=first, limit=limit + 1, model=model)
+    items = [ListedOut.of(row, caller.workspace_id) for row in rows[:limit]]
+    return ChunkPage(items=items, next_cursor=str(first + limit) if len(rows) > limit else None)
+
+
+@app.delete("/api/v1/sources/{source_id}", status_code=204)
+async def delete_source(request: Request, source_id: UUID, caller: Writer) -> Response:
+    """Delete a document: it is gone for every question when this returns."""
+    remove.remove(caller, source_id, request_id=request.state.request_id, ip=client_ip(request))
+    return Response(status_code=204)
+
+
+def _source(caller: Caller, source_id: UUID) -> sources.Source:
+    with db.transaction(caller.tenant) as tx:
+        source = sources.find(tx, caller.workspace_id, source_id)
+    if source is None:
+        raise NotFound("There is no such source.")
+    return source
+
+
+def _holder(tx: db.Connection, caller: Caller, source_id: UUID) -> UUID:
+    """The source that holds the text of this one: itself, or the one it repeats. Raises NotFound."""
+    source = sources.find(tx, caller.workspace_id, source_id)
+    if source is None:
+        raise NotFound("There is no such source.")
+    return source.duplicate_of or source_id

@@ -1,0 +1,70 @@
+"""A cache shared by all environments, in Redis or Valkey. Without it, or while it is down, nothing is found in it.
+
+Redis may vanish at any moment, so no call waits for it long, none is repeated, and after a failure none is made for a
+while: every request would wait for it else.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from minirag.runtime import settings, telemetry
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+_TIMEOUT_SECONDS: Final = 0.04
+# After a failure, until the next try.
+_OPEN_SECONDS: Final = 10.0
+
+_closed_from = 0.0  # the breaker's: in the clock of `monotonic`
+
+
+@cache
+def _redis(url: str) -> "Redis":
+    import redis  # costs 100 ms of a cold start
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=_TIMEOUT_SECONDS,
+        socket_connect_timeout=_TIMEOUT_SECONDS,
+        # The default repeats and sleeps for seconds.
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def get_many(keys: Sequence[str]) -> list[bytes | None]:
+    """What lies under each key; None for what does not, or cannot be had now."""
+    found = _call(lambda redis: redis.mget(keys)) if keys else None
+    return list(found) if found else [None] * len(keys)
+
+
+def put_many(entries: Mapping[str, bytes], *, seconds: int) -> None:
+    """Keep entries for so many seconds, if it can be done now."""
+
+    def put(redis: "Redis") -> None:
+        pipeline = redis.pipeline(transaction=False)
+        for key, value in entries.items():
+            pipeline.set(key, value, ex=seconds)
+        pipeline.execute()
+
+    if entries:
+        _call(put)
+
+
+def _call(work: Any) -> Any:  # noqa: ANN401  what a command of Redis returns
+    global _closed_from  # noqa: PLW0603  the one breaker of this process
+    url = settings.current().redis_url
+    if url is None or monotonic() < _closed_from:
+        return None
+    from redis.exceptions import RedisError
+
+    try:
+        return work(_redis(url))
+    except RedisError as error:
+        _closed_from = monotonic() + _OPEN_SECONDS
+        telemetry.event("cache.unavailable", error_type=type(error).__name__)
+        return None
