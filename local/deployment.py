@@ -13,6 +13,7 @@ from local.pool import FunctionConfig
 
 ROUTER: Final = "ingest-router"
 WORKER: Final = "ingest-worker"
+SWEEPER: Final = "ingest-sweeper"
 WEBHOOKS: Final = "webhooks"
 
 # Started before the first request; the others wait for theirs.
@@ -31,9 +32,10 @@ FUNCTIONS: Final = tuple(_config(spec) for spec in SPECS)
 def groups(user: Mapping[str, str]) -> dict[str, int]:
     """Return how many environments each function may have, by what the user's variables say; raises StartError."""
     http = _number(user, "MINIRAG_HTTP_ENVIRONMENTS", 4)
-    # Embedding on this machine is bound by its processors: more documents at a time are not done sooner.
-    worker = _number(user, "MINIRAG_WORKER_ENVIRONMENTS", 2)
-    return {"ask": http, "ingest": http, "admin": 2, WEBHOOKS: 2, ROUTER: 1, WORKER: worker}
+    # Embedding on this machine is bound by its processors: more documents at a time are not done sooner. One of the
+    # environments is kept for a workspace that has nothing at work.
+    worker = _number(user, "MINIRAG_WORKER_ENVIRONMENTS", 3)
+    return {"ask": http, "ingest": http, "admin": 2, WEBHOOKS: 2, ROUTER: 1, WORKER: worker, SWEEPER: 1}
 
 
 def _number(user: Mapping[str, str], name: str, default: int) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
-from infra.specs import spec_of
+from infra.specs import EVENT_RECEIVES, MAX_RECEIVES, spec_of
 from local import leash, ports
 from local.home import REPOSITORY, StartError
 
@@ -22,16 +22,17 @@ JOBS: Final = "jobs"
 
 
 class QueueConfig(NamedTuple):
-    """A queue; with it goes `<name>-dead`, where messages end that were received MAX_RECEIVES times."""
+    """A queue; with it goes `<name>-dead`, where messages end that were received so many times."""
 
     name: str
     visibility_seconds: int
+    receives: int
 
 
 # Six times the timeout of the function that reads the queue, as AWS advises.
 QUEUES: Final = (
-    QueueConfig(UPLOADS, 6 * spec_of("ingest-router").timeout),
-    QueueConfig(JOBS, 6 * spec_of("ingest-worker").timeout),
+    QueueConfig(UPLOADS, 6 * spec_of("ingest-router").timeout, EVENT_RECEIVES),
+    QueueConfig(JOBS, 6 * spec_of("ingest-worker").timeout, MAX_RECEIVES),
 )
 
 # What is sent to the queue `uploads`: (S3 event, key prefix).

@@ -26,7 +26,6 @@ from moto.sqs import models as sqs_models
 from moto.sqs.models import Message, Queue, SQSBackend, sqs_backends
 from werkzeug.serving import make_server
 
-from infra.specs import MAX_RECEIVES
 from local import ports
 from local.moto import ACCOUNT, BUCKET, NOTIFICATIONS, QUEUES, REGION, UPLOADS
 
@@ -210,7 +209,7 @@ def _make_queues() -> list[Queue]:
     made: list[Queue] = []
     for config in QUEUES:
         dead = sqs.create_queue(f"{config.name}-dead")
-        redrive = json.dumps({"deadLetterTargetArn": dead.queue_arn, "maxReceiveCount": MAX_RECEIVES})
+        redrive = json.dumps({"deadLetterTargetArn": dead.queue_arn, "maxReceiveCount": config.receives})
         seconds = config.visibility_seconds
         made += [dead, sqs.create_queue(config.name, VisibilityTimeout=seconds, RedrivePolicy=redrive)]
     for queue in made:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -45,7 +46,8 @@ class Mapping:
     batch_size: messages in one invocation, at most (1 gives the fairest turns).
     visibility_seconds: how long a message stays hidden once the function has it, at least 1; failures come back after
         it. None: the queue's own.
-    group_turns: messages of different MessageGroupIds take turns; without it they go in the order received.
+    group_turns: messages of different MessageGroupIds take turns, and none of them gets the last environment while it
+        has another, so that one that comes new need not wait; without it they go in the order received.
     buffer_size: messages held at most while they wait for their turn (turns reach no deeper than this); they are kept
         hidden meanwhile.
     """
@@ -115,6 +117,8 @@ class _Source:
         self._arn = ""
         self._visibility = 0
         self._waiting: Turns[_Held] = Turns()
+        self._limit = pool.limit(pool.function(mapping.function_name).concurrency_group)
+        self._busy: Counter[str] = Counter()  # batches at work, by group
         self._arrived = asyncio.Event()
         self._room = asyncio.Event()
         self._stopping = False
@@ -179,25 +183,42 @@ class _Source:
                 continue
             hidden_at = asyncio.get_running_loop().time()
             for message in answer.get("Messages", []):
-                group = message.get("Attributes", {}).get("MessageGroupId", "") if self._mapping.group_turns else ""
-                self._waiting.add(group, _Held(message, hidden_at))
+                self._waiting.add(self._group(message), _Held(message, hidden_at))
                 self._arrived.set()
 
     async def _dispatch(self) -> None:
         while True:
             await self._arrived.wait()
             await self._slots.acquire()
-            batch = self._waiting.take(self._mapping.batch_size)
+            batch = self._waiting.take(self._mapping.batch_size, without=self._full())
             self._room.set()
-            if not self._waiting:
+            if not batch or not self._waiting:
+                # Until something arrives, or a group that is full has a batch less.
                 self._arrived.clear()
+            if not batch:
+                self._slots.release()
+                continue
+            groups = {self._group(held.message) for held in batch}
+            self._busy.update(groups)
             task = asyncio.create_task(self._deliver(batch))
             self._running.add(task)
-            task.add_done_callback(self._delivered)
+            task.add_done_callback(partial(self._delivered, groups))
 
-    def _delivered(self, task: asyncio.Task[None]) -> None:
+    def _group(self, message: "MessageTypeDef") -> str:
+        return message.get("Attributes", {}).get("MessageGroupId", "") if self._mapping.group_turns else ""
+
+    def _full(self) -> frozenset[str]:
+        """The groups that have all environments but one."""
+        if not self._mapping.group_turns or self._limit == 1:
+            return frozenset()
+        return frozenset(group for group, busy in self._busy.items() if busy >= self._limit - 1)
+
+    def _delivered(self, groups: set[str], task: asyncio.Task[None]) -> None:
         self._running.discard(task)
+        self._busy.subtract(groups)
         self._slots.release()
+        if self._waiting:
+            self._arrived.set()
         self._report(task)
 
     def _report(self, task: asyncio.Task[None]) -> None:

@@ -17,8 +17,9 @@ import psycopg
 import uvicorn
 
 from infra.routes import ROUTES
-from infra.specs import spec_of
+from infra.specs import SCHEDULE, spec_of
 from local import demo, poller, ports
+from local.clock import Clock
 from local.deployment import FUNCTIONS, ROUTER, WARM, WEBHOOKS, WORKER, function_environment, groups
 from local.function import InvokeError
 from local.gateway import AsgiApp, build_function_url, build_gateway
@@ -118,6 +119,9 @@ class System:
                 raise StartError(f"{error} (see {self.home.folder / 'logs'})") from error
             step.detail = ", ".join(WARM)
         await self._start_poller(stack, pool)
+        clock = Clock(pool, SCHEDULE)
+        clock.start()
+        stack.push_async_callback(clock.stop)
         url = await _listen(stack, build_gateway(pool, ROUTES), self.preferred_port)
         webhook_url = await _listen(stack, build_function_url(pool, WEBHOOKS), _WEBHOOK_PORT)
         return {

@@ -1,7 +1,7 @@
 """Turn-taking: items of different groups are handed out alternately. Pure."""
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Generic, TypeVar
 
 _Item = TypeVar("_Item")
@@ -26,13 +26,20 @@ class Turns(Generic[_Item]):
         self._lines.setdefault(group, deque()).append(item)
         self._length += 1
 
-    def take(self, most: int) -> list[_Item]:
-        """Remove and return up to `most` items, in turns."""
+    def take(self, most: int, *, without: Container[str] = frozenset()) -> list[_Item]:
+        """Remove and return up to `most` items, in turns; groups in `without` keep theirs, and their turn."""
         taken: list[_Item] = []
+        passed: list[tuple[str, deque[_Item]]] = []
         while self._lines and len(taken) < most:
             group, line = self._lines.popitem(last=False)
+            if group in without:
+                passed.append((group, line))
+                continue
             taken.append(line.popleft())
             if line:
                 self._lines[group] = line
+        for group, line in reversed(passed):
+            self._lines[group] = line
+            self._lines.move_to_end(group, last=False)
         self._length -= len(taken)
         return taken

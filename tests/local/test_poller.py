@@ -184,6 +184,25 @@ def test_a_group_with_many_messages_does_not_starve_another(sqs: "SQSClient", tm
     assert [name for name in names if name != "quiet"] == [f"noisy {n}" for n in range(40)]
 
 
+def test_a_group_that_comes_new_finds_an_environment_while_another_has_many_messages(
+    sqs: "SQSClient", tmp_path: Path
+) -> None:
+    queue, gate = Journal(sqs, tmp_path), tmp_path / "gate"
+    queue.send(*(f"noisy {n}" for n in range(12)), group="noisy", do="wait", **{"for": str(gate)})
+
+    async def check() -> None:
+        mapping = Mapping(queue.url, "queue", batch_size=1, group_turns=True)
+        async with open_poller(tmp_path, sqs, mapping, environments=3):
+            await queue.until(noted=2, counts=(0, 12))
+            queue.send("quiet", group="quiet")
+            await queue.until(noted=3)
+            assert queue.names()[2] == "quiet"
+            gate.touch()
+            await queue.until(noted=13, counts=(0, 0))
+
+    asyncio.run(check())
+
+
 def test_the_queues_of_one_group_of_environments_take_turns(sqs: "SQSClient", tmp_path: Path) -> None:
     busy, quiet, gate = Journal(sqs, tmp_path), Journal(sqs, tmp_path), tmp_path / "gate"
     busy.send(*(str(n) for n in range(10)), do="wait", **{"for": str(gate)})

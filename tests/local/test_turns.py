@@ -27,5 +27,16 @@ def test_a_new_group_waits_for_no_more_than_one_turn_of_each_other() -> None:
     assert turns.take(2)[1] == "b1"
 
 
+def test_a_group_that_is_passed_over_keeps_its_place() -> None:
+    turns: Turns[int] = Turns()
+    for item in (1, 2, 3):
+        turns.add("first", item)
+    turns.add("second", 4)
+    assert turns.take(5, without={"first"}) == [4]
+    assert (turns.take(1, without={"first"}), len(turns)) == ([], 3)
+    turns.add("third", 5)
+    assert turns.take(2) == [1, 5]
+
+
 def test_taking_from_nobody_gives_nothing() -> None:
     assert filled().take(5) == []
