@@ -19,9 +19,11 @@ def retry(caller: Caller, job_id: UUID) -> jobs.Job:
         job = jobs.find(tx, workspace_id, job_id)
     if job is None:
         raise NotFound("There is no such job.")
+    if job.status != "failed":
+        raise _not_failed(job)
     if job.object_key is not None and not keys.is_fetched(job.object_key) and not blobs.exists(job.object_key):
         raise Conflict("The file of this job is no longer stored. Upload it again.", code="object_gone")
-    if job.status == "failed" and job.object_key is not None and keys.is_fetched(job.object_key):
+    if job.object_key is not None and keys.is_fetched(job.object_key):
         # What was fetched may be what failed.
         blobs.delete(job.object_key)
     with db.transaction(caller.tenant) as tx:
@@ -33,11 +35,15 @@ def retry(caller: Caller, job_id: UUID) -> jobs.Job:
                 raise Conflict("A newer version of this document was sent since.", code="superseded")
             sources.queued_again(tx, workspace_id, job.source_id)
         if not jobs.retry(tx, workspace_id, job_id):
-            raise Conflict(
-                f"This job is {job.status}, or another like it is under way: only a failed one can be tried again.",
-                code="not_failed",
-            )
+            raise _not_failed(job)
         again = jobs.find(tx, workspace_id, job_id)
     assert again is not None
     send.job(workspace_id, job_id)
     return again
+
+
+def _not_failed(job: jobs.Job) -> Conflict:
+    return Conflict(
+        f"This job is {job.status}, or another like it is under way: only a failed one can be tried again.",
+        code="not_failed",
+    )

@@ -93,7 +93,8 @@ class _Boundary:
 
         try:
             if len(body.get("body", b"")) > limit:
-                detail = f"The request body is larger than {limit} bytes. Larger files go into the drop folder."
+                more = "Larger files are sent by POST /api/v1/ingest/uploads."
+                detail = f"The request body is larger than {limit} bytes. {more}"
                 await _response(problem.of(TooLarge(detail), request_id))(scope, replay, tagged_send)
             else:
                 await self.app(scope, replay, tagged_send)
