@@ -27,6 +27,7 @@ class Outcome(StrEnum):
     NO_MATCH = "no_match"
     FILTERED = "filtered"
     NOT_INDEXED = "not_indexed"
+    DUPLICATE = "duplicate"
 
 
 _SENTENCES: Final = {
@@ -36,6 +37,7 @@ _SENTENCES: Final = {
     Outcome.NO_MATCH: "It has none of the question's words, and it was not searched by meaning.",
     Outcome.FILTERED: "It does not meet the filters named. Its ranks by words and meaning are those without any.",
     Outcome.NOT_INDEXED: "It has no passages that could be found: see the status of the source.",
+    Outcome.DUPLICATE: "It repeats another document exactly, which is searched in its place: see its duplicate_of.",
 }
 
 
@@ -88,6 +90,8 @@ def explain(caller: Caller, filters: Filters, retrieved: Retrieved, source_id: U
             vector = Standing(vector.ordinal, vector.score, vector_rank)
     if unmet:
         outcome = Outcome.FILTERED
+    elif source.duplicate_of is not None:
+        outcome = Outcome.DUPLICATE
     elif source.chunks == 0:
         outcome = Outcome.NOT_INDEXED
     elif any(chunk.source_id == source_id for _, chunk in retrieved.found):

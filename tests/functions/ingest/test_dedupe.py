@@ -46,6 +46,11 @@ def test_exact_duplicates_are_kept_once_and_come_back_when_the_one_they_repeat_g
         other: ("ready", 1, None),
     }
     assert found(api, tenant, "lighthouse").count(TEXT) == 1
+    # What was cited of a duplicate can still be checked, and a search says what became of it.
+    assert api.get(f"/api/v1/sources/{second}/text", headers=tenant.headers).json()["text"] == TEXT
+    body = {"query": "lighthouse", "explain": {"source_id": second}}
+    answer = api.post("/api/v1/search", headers=tenant.headers, json=body).json()
+    assert answer["explanation"]["outcome"] == "duplicate"
     assert totals(superuser, tenant) == (2, size, 2)
     # A duplicate goes as any document, and so does the one it repeats.
     assert api.delete(f"/api/v1/sources/{third}", headers=tenant.headers).status_code == 204
