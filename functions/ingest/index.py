@@ -26,7 +26,7 @@ from minirag.knowledge.lexical.analyzer import analysis_of, terms
 from minirag.knowledge.vectors import staged
 from minirag.knowledge.vectors import store as vectors
 from minirag.runtime import blobs, db, settings, telemetry
-from minirag.runtime.errors import Conflict, OutOfTime, TooLarge
+from minirag.runtime.errors import Conflict, OutOfTime, TooLarge, Unavailable
 from minirag.tenancy import quotas, workspaces
 
 # Grows when the same bytes would become another text or other chunks: then the same file again is no longer the same.
@@ -38,10 +38,11 @@ _UNCHANGED: Final = "The file is the one that was indexed before: nothing was to
 
 @dataclass(frozen=True, slots=True)
 class Indexed:
-    """What is to be done once a document is in: the merge that is due, and jobs that came of it."""
+    """What is to be done once a document is in: the merge that is due, jobs that came of it, an object to remove."""
 
     due: merge.Due | None = None
     jobs: Sequence[UUID] = ()
+    replaced: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +84,15 @@ def index(workspace_id: UUID, job: jobs.Job, *, remaining_seconds: Callable[[], 
     Raises what ends the job (status below 500), what may pass, or Unfinished when the next run is to go on.
     """
     try:
-        return _index(workspace_id, job, remaining_seconds)
+        indexed = _index(workspace_id, job, remaining_seconds)
     except Conflict as error:
-        if error.code == _DELETED and job.object_key and not isinstance(keys.parse(job.object_key), keys.Drop):
+        if error.code == _DELETED:
             # Stored after its source was deleted: it goes as well.
-            blobs.delete(job.object_key)
+            _remove_object(job.object_key)
         raise
+    if indexed.replaced != job.object_key:
+        _remove_object(indexed.replaced)
+    return indexed
 
 
 def _index(workspace_id: UUID, job: jobs.Job, remaining_seconds: Callable[[], float]) -> Indexed:
@@ -114,6 +118,16 @@ def _index(workspace_id: UUID, job: jobs.Job, remaining_seconds: Callable[[], fl
         return _unchanged(tenant, workspace_id, job, made_from, stages.timings)
     made = _make(job, source, data, made_from, embedder, stages, remaining_seconds)
     return _store(tenant, workspace_id, job, made, stages.timings)
+
+
+def _remove_object(key: str | None) -> None:
+    """Remove what is not needed any more; files in the drop folder are whose they are."""
+    if key is not None and not isinstance(keys.parse(key), keys.Drop):
+        try:
+            blobs.delete(key)
+        except Unavailable as error:
+            # It goes with its source, then.
+            telemetry.event("object.left", code=error.code)
 
 
 def _read(
@@ -197,6 +211,7 @@ def _store(tenant: db.Tenant, workspace_id: UUID, job: jobs.Job, made: _Made, ti
             raise _deleted()
         if job.sequencer <= locked.sequencer:
             return _superseded(tx, workspace_id, job, timings)
+        replaced = jobs.object_of(tx, workspace_id, source_id, locked.sequencer)
         more, released = release_duplicates(tx, workspace_id, source_id)
         removed = clear_content(tx, workspace_id, source_id)
         model = made.embedder.model if made.embedder else None
@@ -243,7 +258,7 @@ def _store(tenant: db.Tenant, workspace_id: UUID, job: jobs.Job, made: _Made, ti
                 raise Unfinished
             wanted = merge.due(tx, workspace_id)
     telemetry.event("ingest.completed", chunks=len(split), windows=len(rows), missing=made.embedded.missing, **timings)
-    return Indexed(wanted, more)
+    return Indexed(wanted, more, replaced)
 
 
 def _superseded(tx: db.Connection, workspace_id: UUID, job: jobs.Job, timings: dict[str, float]) -> Indexed:
@@ -267,13 +282,14 @@ def _unchanged(
             return _superseded(tx, workspace_id, job, timings)
         if locked.made_from != made_from:
             raise Conflict("The source was changed while its document was read.", code=jobs.LOST)
+        replaced = jobs.object_of(tx, workspace_id, job.source_id, locked.sequencer)
         content = jobs.Content(job.name, job.uri, job.bytes, job.language, job.tags)
         sources.unchanged(tx, workspace_id, job.source_id, sequencer=job.sequencer, content=content)
         jobs.finish(tx, workspace_id, job, chunks_added=0, timings=timings, notes=[_UNCHANGED])
         if job.tags is not None:  # a question may be confined to them
             workspaces.next_generation(tx, workspace_id)
     telemetry.event("ingest.unchanged")
-    return Indexed()
+    return Indexed(replaced=replaced)
 
 
 def _deleted() -> Conflict:

@@ -113,6 +113,18 @@ def test_what_is_deleted_is_gone_everywhere(
     assert totals(superuser, tenant)[0] == 1
 
 
+def test_of_a_document_that_is_replaced_one_object_is_kept(
+    api: httpx.Client, tenant: TestTenant, deliver: Deliver, s3: Any
+) -> None:
+    source_id = paste(api, tenant)["source_id"]
+    deliver()
+    for version in range(3):
+        last = paste(api, tenant, f"{TEXT} {version // 2}", source_id=source_id)
+        deliver()
+    objects = s3.list_objects_v2(Bucket=BUCKET, Prefix=f"uploads/{tenant.workspace_id}/").get("Contents", [])
+    assert [one["Key"].rsplit("/", 1)[1] for one in objects] == [last["id"]]
+
+
 def test_a_workspace_holds_no_more_than_it_may(
     api: httpx.Client, tenant: TestTenant, deliver: Deliver, superuser: psycopg.Connection[Any], s3: Any
 ) -> None:

@@ -37,9 +37,10 @@ def upload_long(api: httpx.Client, tenant: TestTenant, text: str = LONG, **field
     return job
 
 
-def embedded(server: OpenAIServer) -> int:
-    """How many texts were sent to be embedded."""
-    return sum(len(request.body["input"]) for request in server.requests if request.path == "/v1/embeddings")
+def embedded(server: OpenAIServer, words: str) -> int:
+    """How many texts that hold these words were sent to be embedded; others may be of jobs of other tests."""
+    requests = [request for request in server.requests if request.path == "/v1/embeddings"]
+    return sum(words in text for request in requests for text in request.body["input"])
 
 
 def vectors_of(superuser: psycopg.Connection[Any], tenant: TestTenant) -> int:
@@ -57,11 +58,11 @@ def test_a_changed_document_embeds_only_what_changed(
 ) -> None:
     source_id = upload_long(api, tenant)["source_id"]
     deliver()
-    first = embedded(openai)
+    first = embedded(openai, "The wonder number")
     assert first == vectors_of(superuser, tenant) == 5
     upload_long(api, tenant, LONG.replace("number 3", "number three"), source_id=source_id)
     deliver()
-    assert embedded(openai) - first == 1
+    assert embedded(openai, "The wonder number") - first == 1
     assert vectors_of(superuser, tenant) == 5
     assert any("number three" in one for one in found(api, tenant, "wonder number three"))
 
@@ -69,20 +70,21 @@ def test_a_changed_document_embeds_only_what_changed(
 def test_the_same_document_again_is_not_even_read(
     api: httpx.Client, tenant: TestTenant, deliver: Deliver, openai: OpenAIServer, superuser: psycopg.Connection[Any]
 ) -> None:
-    source_id = paste(api, tenant)["source_id"]
+    text = f"The lighthouse of {tenant.workspace_id}."
+    source_id = paste(api, tenant, text)["source_id"]
     deliver()
     before = superuser.execute("SELECT generation FROM workspaces WHERE id = %s", (tenant.workspace_id,)).fetchone()
-    again = paste(api, tenant, source_id=source_id)
+    again = paste(api, tenant, text, source_id=source_id)
     deliver()
     job = job_of(api, tenant, again["id"])
     assert (job["status"], job["chunks_added"], set(job["timings_ms"])) == ("done", 0, {"reading"})
     assert "indexed before" in job["notes"][0]
-    assert embedded(openai) == 1
+    assert embedded(openai, text) == 1
     after = superuser.execute("SELECT generation FROM workspaces WHERE id = %s", (tenant.workspace_id,)).fetchone()
     assert after == before
     # A title is searched, so another one is another document.
     api.post(
-        "/api/v1/ingest/text", headers=tenant.headers, json={"title": "Faros", "text": TEXT, "source_id": source_id}
+        "/api/v1/ingest/text", headers=tenant.headers, json={"title": "Faros", "text": text, "source_id": source_id}
     )
     deliver()
     assert sources(api, tenant)[0]["name"] == "Faros"
@@ -110,7 +112,7 @@ def test_a_run_that_ends_early_is_gone_on_with_where_it_stopped(
     deliver()
     done = job_of(api, tenant, job["id"])
     assert (done["status"], done["attempts"], done["error"]) == ("done", 1, None)
-    assert embedded(openai) == vectors_of(superuser, tenant) == 5
+    assert embedded(openai, "The wonder number") == vectors_of(superuser, tenant) == 5
     assert staged(superuser, tenant) == 0
 
 
@@ -147,7 +149,7 @@ def test_a_worker_killed_while_embedding_loses_at_most_a_batch(
     sweep.handler({}, None)
     deliver()
     assert job_of(api, tenant, job["id"])["status"] == "done"
-    assert embedded(openai) == 5
+    assert embedded(openai, "The wonder number") == 5
     monkeypatch.undo()
     settings.current.cache_clear()
 
@@ -207,11 +209,12 @@ def test_what_was_embedded_for_another_source_is_taken_from_the_cache(
 ) -> None:
     monkeypatch.setenv("MINIRAG_REDIS_URL", valkey.url)
     settings.current.cache_clear()
+    text = f"The lighthouse of {tenant.workspace_id}."
     for one in (tenant, tenant, make_tenant()):
-        paste(api, one)
+        paste(api, one, text)
         deliver()
     # Once for each tenant: what one embedded, the other does not learn.
-    assert embedded(openai) == 2
+    assert embedded(openai, text) == 2
 
 
 @pytest.mark.usefixtures("openai")

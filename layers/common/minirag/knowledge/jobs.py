@@ -40,6 +40,13 @@ _OBJECT_KEYS: Final = """
 SELECT DISTINCT object_key FROM jobs WHERE workspace_id = %s AND source_id = %s AND object_key IS NOT NULL
 """
 
+_OBJECT_OF: Final = """
+SELECT object_key
+FROM jobs
+WHERE workspace_id = %s AND source_id = %s AND sequencer = %s AND kind = 'ingest'
+LIMIT 1
+"""
+
 _FIND: Final = """
 SELECT id, kind, status, stage, progress, source_id, object_key, sequencer, name, uri, bytes, language, tags,
        chunks_added, timings, notes, error_code, error_detail, attempts, claims, created_at, started_at, finished_at
@@ -199,6 +206,12 @@ def create(
 def object_keys(tx: Connection, workspace_id: UUID, source_id: UUID) -> list[str]:
     """Where the versions of a source lie, or lay."""
     return [key for (key,) in tx.execute(_OBJECT_KEYS, (workspace_id, source_id)).fetchall()]
+
+
+def object_of(tx: Connection, workspace_id: UUID, source_id: UUID, sequencer: str) -> str | None:
+    """Where a version of a source lies."""
+    row = tx.execute(_OBJECT_OF, (workspace_id, source_id, sequencer)).fetchone()
+    return None if row is None else row[0]
 
 
 def find(tx: Connection, workspace_id: UUID, job_id: UUID) -> Job | None:
