@@ -198,10 +198,15 @@ def route_events(drain: Callable[[str, Handler], list[dict[str, Any]]]) -> Calla
 
 @pytest.fixture
 def deliver(
-    drain: Callable[[str, Handler], list[dict[str, Any]]], route_events: Callable[[], None]
+    drain: Callable[[str, Handler], list[dict[str, Any]]],
+    route_events: Callable[[], None],
+    lose_messages: Callable[[], None],
 ) -> Callable[[], list[dict[str, Any]]]:
     """Deliver what lies in the queues to router and worker, until both are empty; return the workers' answers."""
     from functions.ingest import worker
+
+    # Of the test before; a test should not be held up by another's jobs.
+    lose_messages()
 
     def run() -> list[dict[str, Any]]:
         route_events()
