@@ -11,6 +11,7 @@ from functions.ingest import complete, embed, index, send, sweep
 from functions.ingest.extract.sandbox import extract
 from functions.ingest.fetch import Fetched
 from local.moto import BUCKET
+from minirag.knowledge import leases
 from minirag.runtime import batch, settings
 from minirag.runtime.errors import ExtractionFailed
 from tests.fakes.openai_server import OpenAIServer
@@ -65,6 +66,8 @@ def test_a_worker_that_lost_its_job_does_not_end_it_for_the_one_that_has_it(
         raise ExtractionFailed("It took too long.", code="too_long")
 
     monkeypatch.setattr(index, "extract", slow)
+    # It hangs so that it cannot even show that it lives.
+    monkeypatch.setattr(leases, "hold", lambda *_, **__: False)
     deliver()
     assert job_of(api, tenant, job_id)["status"] == "done"
 
