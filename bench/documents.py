@@ -2,9 +2,9 @@
 
     python -m bench.documents [FOLDER]
 
-The whole way of a document but the embedding: object, job, extraction in its child process, chunks, terms, the
-transaction. FOLDER holds the PDFs, by default those of ../shared/data/documents or of samples/; files that one of the
-two does not read are left out.
+The whole way of a document but the embedding and OCR, which pypdf does not do: object, job, extraction in its child
+process, chunks, terms, the transaction. FOLDER holds the PDFs, by default those of ../shared/data/documents or of
+samples/; files that one of the two does not read are left out.
 """
 
 import logging
@@ -48,7 +48,7 @@ def main() -> int:
         environment = {
             "AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_DEFAULT_REGION": REGION,
             "MINIRAG_BUCKET": BUCKET, "MINIRAG_S3_ENDPOINT": moto.endpoint, "MINIRAG_SQS_ENDPOINT": moto.endpoint,
-            "MINIRAG_JOBS_QUEUE_URL": moto.queue_url(JOBS), "MINIRAG_MINILM_MODEL": "",
+            "MINIRAG_JOBS_QUEUE_URL": moto.queue_url(JOBS), "MINIRAG_MINILM_MODEL": "", "MINIRAG_OCR_PAGES": "0",
         }  # fmt: skip
         workspace = stack.enter_context(store(**environment)).workspace()
         ours: list[float] = []
