@@ -93,7 +93,8 @@ async def list_sources(caller: Reader, limit: Limit = page.DEFAULT_LIMIT, cursor
 @app.get("/api/v1/sources/{source_id}", response_model=SourceOut)
 async def get_source(source_id: UUID, caller: Reader) -> SourceOut:
     """One document."""
-    return SourceOut.of(_source(caller, source_id))
+    with db.transaction(caller.tenant) as tx:
+        return SourceOut.of(_source(tx, caller, source_id))
 
 
 @app.get("/api/v1/sources/{source_id}/text", response_model=TextOut)
@@ -141,9 +142,8 @@ async def delete_source(request: Request, source_id: UUID, caller: Writer) -> Re
     return Response(status_code=204)
 
 
-def _source(caller: Caller, source_id: UUID) -> sources.Source:
-    with db.transaction(caller.tenant) as tx:
-        source = sources.find(tx, caller.workspace_id, source_id)
+def _source(tx: db.Connection, caller: Caller, source_id: UUID) -> sources.Source:
+    source = sources.find(tx, caller.workspace_id, source_id)
     if source is None:
         raise NotFound("There is no such source.")
     return source
@@ -151,7 +151,4 @@ def _source(caller: Caller, source_id: UUID) -> sources.Source:
 
 def _holder(tx: db.Connection, caller: Caller, source_id: UUID) -> UUID:
     """The source that holds the text of this one: itself, or the one it repeats. Raises NotFound."""
-    source = sources.find(tx, caller.workspace_id, source_id)
-    if source is None:
-        raise NotFound("There is no such source.")
-    return source.duplicate_of or source_id
+    return _source(tx, caller, source_id).duplicate_of or source_id

@@ -88,10 +88,10 @@ def index(workspace_id: UUID, job: jobs.Job, *, remaining_seconds: Callable[[], 
     except Conflict as error:
         if error.code == _DELETED:
             # Stored after its source was deleted: it goes as well.
-            _remove_object(job.object_key)
+            remove_object(job.object_key)
         raise
     if indexed.replaced != job.object_key:
-        _remove_object(indexed.replaced)
+        remove_object(indexed.replaced)
     return indexed
 
 
@@ -120,7 +120,7 @@ def _index(workspace_id: UUID, job: jobs.Job, remaining_seconds: Callable[[], fl
     return _store(tenant, workspace_id, job, made, stages.timings)
 
 
-def _remove_object(key: str | None) -> None:
+def remove_object(key: str | None) -> None:
     """Remove what is not needed any more; files in the drop folder are whose they are."""
     if key is not None and not isinstance(keys.parse(key), keys.Drop):
         try:

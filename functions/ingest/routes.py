@@ -53,7 +53,7 @@ async def ingest_files(
                 error.detail += " None of the files of this request was stored."
             raise
         submissions.append(Submission(name, data, False, language, tags, source_id))
-    return _submit(request, caller, submissions, wait)
+    return _wait(request, caller, [submit.submit(caller, one) for one in submissions], wait)
 
 
 @app.post("/api/v1/ingest/uploads", status_code=201, response_model=UploadOut)
@@ -93,13 +93,8 @@ async def ingest_text(request: Request) -> Ingested:
     # A lone surrogate is valid JSON and no character: it is replaced, as in files.
     data = body.text.encode("utf-8", "replace")
     title = safe_name(body.title.replace("/", " "), default="text")
-    return _submit(
-        request, caller, [Submission(title, data, True, body.language, body.tags, body.source_id)], body.wait
-    )
-
-
-def _submit(request: Request, caller: Caller, submissions: list[Submission], wait: float) -> Ingested:
-    return _wait(request, caller, [submit.submit(caller, submission) for submission in submissions], wait)
+    job_id = submit.submit(caller, Submission(title, data, True, body.language, body.tags, body.source_id))
+    return _wait(request, caller, [job_id], body.wait)
 
 
 def _wait(request: Request, caller: Caller, ids: list[UUID], wait: float) -> Ingested:

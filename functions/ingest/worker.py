@@ -8,15 +8,15 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from functions.ingest import keys, maintain, send
+from functions.ingest import maintain, send
 from functions.ingest.complete import complete, rebuild
 from functions.ingest.dedupe import dedupe
 from functions.ingest.embed import Unfinished
 from functions.ingest.hold import held, is_patient, most_attempts
-from functions.ingest.index import index
+from functions.ingest.index import index, remove_object
 from minirag.knowledge import jobs, leases, sources
 from minirag.knowledge.vectors import staged
-from minirag.runtime import batch, blobs, db, settings, telemetry
+from minirag.runtime import batch, db, settings, telemetry
 from minirag.runtime.errors import MiniRagError
 
 
@@ -107,6 +107,6 @@ def _fail(workspace_id: UUID, job: jobs.Job, code: str, detail: str) -> None:
             deleted = source.deleted
             if job.kind == "ingest":
                 sources.fail(tx, workspace_id, source.id, sequencer=job.sequencer, code=code, detail=detail)
-    if deleted and job.object_key is not None and not isinstance(keys.parse(job.object_key), keys.Drop):
-        blobs.delete(job.object_key)
+    if deleted:
+        remove_object(job.object_key)
     telemetry.event("job.failed", kind=job.kind, code=code, attempts=job.attempts)
