@@ -44,6 +44,14 @@ $(VENV)/.test: requirements/test.txt $(VENV)/.run
 	@$(call install,requirements/test.txt)
 	@touch $@
 
+OIDC_SERVER := tests/oidc/node_modules/.installed
+
+$(OIDC_SERVER): tests/oidc/package-lock.json
+	@echo "Installing the OpenID Connect server of the tests (once)"
+	@command -v npm > /dev/null || { echo "The tests need Node.js with npm. On Debian: apt install npm"; exit 1; }
+	@cd tests/oidc && npm ci --ignore-scripts --no-audit --no-fund --engine-strict=false --loglevel=error > /dev/null
+	@touch $@
+
 .build/.ranks: requirements/ranks.txt infra/ranks.py $(VENV)/.run
 	@echo "Fetching the tokenizer's ranks (once)"
 	@$(PY) -m infra.ranks > /dev/null
@@ -66,12 +74,16 @@ demo: $(VENV)/.run .build/.ranks ## Run, ask one question about the samples, pri
 	@exec $(PY) -m local.stack demo
 
 .PHONY: test
-test: $(VENV)/.test .build/.ranks ## Run all tests
+test: $(VENV)/.test $(OIDC_SERVER) .build/.ranks ## Run all tests
 	@$(PY) -m pytest $(ARGS)
 
 .PHONY: campaign
-campaign: $(VENV)/.test .build/.ranks ## Run the tests with full counts instead of samples; takes long
+campaign: $(VENV)/.test $(OIDC_SERVER) .build/.ranks ## Run the tests with full counts instead of samples; takes long
 	@$(PY) -m pytest --campaign -s --timeout=3600 $(ARGS)
+
+.PHONY: fuzz
+fuzz: $(VENV)/.test .build/.ranks ## Send 50,000 hostile requests to all operations of the HTTP API; a quarter of an hour
+	@$(PY) -m pytest tests/fuzz/test_hostile_input.py --campaign -s --timeout=7200 $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.test ## Check style and types
@@ -129,4 +141,4 @@ lock: $(VENV)/.base ## Pin the requirements anew; those of the Lambda packages f
 
 .PHONY: clean
 clean: ## Remove what was built and installed; documents in .local stay
-	rm -rf $(VENV) .build cdk.out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .build cdk.out tests/oidc/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -23,7 +23,9 @@ from minirag.knowledge.vectors import store as vectors
 from minirag.runtime import db, settings
 from minirag.runtime.migrate import migrate
 from minirag.tenancy import quotas, workspaces
-from minirag.tenancy.identity import Caller, identify
+from minirag.tenancy.api_keys import hash_key
+from minirag.tenancy.identity import Caller, Origin, identify
+from minirag.tenancy.roles import READ
 from tests import tenants
 
 
@@ -48,7 +50,9 @@ class Workspace:
 
     def caller(self) -> Caller:
         """Who asks: read anew, as each request does."""
-        return identify(self.tenant.key, None, scope="read")
+        found = identify(hash_key(self.tenant.key), READ, Origin("eval"))
+        assert isinstance(found, Caller)
+        return found
 
     def add(self, document: Document, *, model: str | None = None, analyzed: Sequence[list[str]] | None = None) -> UUID:
         """Store a document in one transaction; `analyzed` are its passages' terms, if they are there already."""

@@ -12,6 +12,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra.routes import ROUTES
+from minirag.runtime.http import SECURITY_HEADERS
 
 REQUESTS_PER_SECOND: Final = 100
 BURST: Final = 200
@@ -114,6 +115,9 @@ class Api(Construct):
         }
         for route in ROUTES:
             self.rest.root.resource_for_path(route.path).add_method(route.method, integrations[route.function])
+        # What browsers ask before a request of another origin; the functions know which origins are listed.
+        for path, function in {route.path: route.function for route in ROUTES}.items():
+            self.rest.root.resource_for_path(path).add_method("OPTIONS", integrations[function])
 
     def _gateway_response(self, error: GatewayError) -> None:
         problem = {
@@ -124,6 +128,8 @@ class Api(Construct):
             "request_id": "$context.requestId",
         }
         headers = {"Content-Type": "'application/problem+json'", "X-Request-ID": "context.requestId"}
+        # Static values stand in single quotes, which the policy for content has of its own; a problem has no content.
+        headers |= {name: f"'{value}'" for name, value in SECURITY_HEADERS.items() if "'" not in value}
         if error.retry_after is not None:
             headers["Retry-After"] = f"'{error.retry_after}'"
         if error.status == 401:
@@ -147,3 +153,4 @@ class Api(Construct):
         }
         for rule, reason in reasons.items():
             Validations.of(self.rest).acknowledge(Acknowledgment(id=rule, reason=reason))
+

@@ -93,10 +93,11 @@ SPECS: Final = (
         snapshot=True,
         variables=("MINIRAG_JOBS_QUEUE_URL",),
     ),
+    Spec("audit-sealer", "admin", "functions.admin.seal.handler", memory=512, timeout=60, snapshot=False),
 )
 
 
-SCHEDULE: Final = {"ingest-sweeper": 60}
+SCHEDULE: Final = {"ingest-sweeper": 60, "audit-sealer": 300}
 """What the clock wakes, and after how many seconds each time."""
 
 

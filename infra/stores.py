@@ -117,7 +117,8 @@ class Stores(Construct):
             "Settings",
             secret_name=SECRET_NAME,
             description="Mini-RAG: JSON object with MINIRAG_DATABASE_URL, MINIRAG_REDIS_URL, OPENAI_API_KEY, "
-            "ANTHROPIC_API_KEY, MINIRAG_STRIPE_WEBHOOK_SECRET",
+            "ANTHROPIC_API_KEY, MINIRAG_STRIPE_WEBHOOK_SECRET, MINIRAG_PUBLIC_URL, MINIRAG_SESSION_KEYS, "
+            "MINIRAG_OIDC_CLIENT_ID, MINIRAG_OIDC_CLIENT_SECRET",
             removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
         # Made empty: a value written here would be written again, over the operator's, whenever it changed.

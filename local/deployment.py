@@ -14,6 +14,7 @@ from local.pool import FunctionConfig
 ROUTER: Final = "ingest-router"
 WORKER: Final = "ingest-worker"
 SWEEPER: Final = "ingest-sweeper"
+SEALER: Final = "audit-sealer"
 WEBHOOKS: Final = "webhooks"
 
 # Started before the first request; the others wait for theirs.
@@ -35,7 +36,7 @@ def groups(user: Mapping[str, str]) -> dict[str, int]:
     # Embedding on this machine is bound by its processors: more documents at a time are not done sooner. One of the
     # environments is kept for a workspace that has nothing at work.
     worker = _number(user, "MINIRAG_WORKER_ENVIRONMENTS", 3)
-    return {"ask": http, "ingest": http, "admin": 2, WEBHOOKS: 2, ROUTER: 1, WORKER: worker, SWEEPER: 1}
+    return {"ask": http, "ingest": http, "admin": 2, WEBHOOKS: 2, ROUTER: 1, WORKER: worker, SWEEPER: 1, SEALER: 1}
 
 
 def _number(user: Mapping[str, str], name: str, default: int) -> int:
@@ -52,7 +53,14 @@ _PROXIES: Final = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY
 
 
 def function_environment(
-    user: Mapping[str, str], *, app_url: str, redis_url: str, moto: Moto, webhook_secret: str
+    user: Mapping[str, str],
+    *,
+    app_url: str,
+    redis_url: str,
+    moto: Moto,
+    webhook_secret: str,
+    session_keys: str,
+    public_url: str,
 ) -> dict[str, str]:
     """Return the whole environment of the functions; `user` is that of the person who started the system."""
     passed = {
@@ -74,6 +82,8 @@ def function_environment(
         "MINIRAG_UPLOADS_QUEUE_URL": moto.queue_url(UPLOADS),
         "MINIRAG_JOBS_QUEUE_URL": moto.queue_url(JOBS),
         "MINIRAG_STRIPE_WEBHOOK_SECRET": webhook_secret,
+        "MINIRAG_SESSION_KEYS": session_keys,
+        "MINIRAG_PUBLIC_URL": public_url,
         "TIKTOKEN_CACHE_DIR": os.fspath(REPOSITORY / ".build" / "tiktoken"),
         **_minilm(),
     }

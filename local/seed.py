@@ -31,7 +31,8 @@ _STATEMENTS: Final = (
     ON CONFLICT DO NOTHING
     """,
     """
-    INSERT INTO workspace_members (workspace_id, user_id, role) VALUES (%(workspace)s, %(user)s, 'admin')
+    INSERT INTO workspace_members (organization_id, workspace_id, user_id, role)
+    VALUES (%(organization)s, %(workspace)s, %(user)s, 'admin')
     ON CONFLICT DO NOTHING
     """,
     """

@@ -98,12 +98,17 @@ class System:
             "stripe_webhook", lambda: f"whsec_{secrets.token_hex(32)}"
         )
         servers = self.servers
+        # Sign-in must know its address before anything listens there.
+        port = ports.pick(self.preferred_port)
         environment = function_environment(
             os.environ,
             app_url=servers.postgres.app_url,
             redis_url=servers.valkey.url,
             moto=servers.moto,
             webhook_secret=webhook_secret,
+            session_keys=os.environ.get("MINIRAG_SESSION_KEYS")
+            or self.home.secrets.get("session_keys", lambda: f"local:{secrets.token_hex(32)}"),
+            public_url=os.environ.get("MINIRAG_PUBLIC_URL") or f"http://{ports.LOOPBACK}:{port}",
         )
         pool = Pool(FUNCTIONS, groups=self.environments, env=environment, log_dir=self.home.private_folder("logs"))
         stack.push_async_callback(pool.close)
@@ -122,7 +127,7 @@ class System:
         clock = Clock(pool, SCHEDULE)
         clock.start()
         stack.push_async_callback(clock.stop)
-        url = await _listen(stack, build_gateway(pool, ROUTES), self.preferred_port)
+        url = await _listen(stack, build_gateway(pool, ROUTES), port)
         webhook_url = await _listen(stack, build_function_url(pool, WEBHOOKS), _WEBHOOK_PORT)
         return {
             "MINIRAG_URL": url,

@@ -22,7 +22,8 @@ _WORKSPACE: Final = (
     "INSERT INTO workspaces (id, organization_id, name) VALUES (%(workspace)s, %(organization)s, 'Test')"
 )
 _WORKSPACE_MEMBER: Final = """
-INSERT INTO workspace_members (workspace_id, user_id, role) VALUES (%(workspace)s, %(user)s, %(role)s)
+INSERT INTO workspace_members (organization_id, workspace_id, user_id, role)
+VALUES (%(organization)s, %(workspace)s, %(user)s, %(role)s)
 """
 _KEY: Final = """
 INSERT INTO api_keys (key_hash, prefix, user_id, workspace_id, scopes)

@@ -12,12 +12,20 @@ from functions.ask.explain import Explanation, Outcome
 from functions.ask.rank import Candidate
 from minirag.knowledge.chunks import Chunk
 from minirag.knowledge.hits import Standing
+from minirag.runtime import settings
 from minirag.runtime.http import Text
 
 
 def _not_blank(text: str) -> str:
     if not text.strip():
         raise ValueError("must not be blank")
+    return text
+
+
+def _not_too_long(text: str) -> str:
+    limit = settings.current().max_query_chars
+    if len(text) > limit:
+        raise ValueError(f"has {len(text)} characters; at most {limit} are accepted")
     return text
 
 
@@ -49,7 +57,7 @@ class QuestionIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    query: Annotated[str, Field(min_length=1), AfterValidator(_not_blank)]
+    query: Annotated[str, Field(min_length=1), AfterValidator(_not_blank), AfterValidator(_not_too_long)]
     k: Annotated[int, Field(ge=1, le=50)] = 8
     filters: FiltersIn | None = None
     workspace_id: UUID | None = None

@@ -21,14 +21,15 @@ from functions.ingest.bodies import (
 from minirag.knowledge import chunks, jobs, sources, texts
 from minirag.runtime import db, page
 from minirag.runtime.errors import NotFound, TooLarge
-from minirag.runtime.http import client_ip, create_app
-from minirag.tenancy.access import needs
+from minirag.runtime.http import create_app
+from minirag.tenancy.access import needs, origin_of
 from minirag.tenancy.identity import Caller
+from minirag.tenancy.roles import READ, WRITE
 
 app = create_app("ingest")
 
-Reader = Annotated[Caller, needs("read")]
-Writer = Annotated[Caller, needs("write")]
+Reader = Annotated[Caller, needs(READ)]
+Writer = Annotated[Caller, needs(WRITE)]
 Offset = Annotated[int, Query(ge=0, lt=2**31)]
 Limit = Annotated[int, Query(ge=1, le=page.MAX_LIMIT)]
 
@@ -138,7 +139,7 @@ async def list_chunks(
 @app.delete("/api/v1/sources/{source_id}", status_code=204)
 async def delete_source(request: Request, source_id: UUID, caller: Writer) -> Response:
     """Delete a document: it is gone for every question when this returns."""
-    remove.remove(caller, source_id, request_id=request.state.request_id, ip=client_ip(request))
+    remove.remove(caller, source_id, origin_of(request))
     return Response(status_code=204)
 
 

@@ -11,7 +11,7 @@ from minirag.runtime import blobs, db
 from minirag.runtime.db import Connection
 from minirag.runtime.errors import NotFound
 from minirag.tenancy import audit, quotas, workspaces
-from minirag.tenancy.identity import Caller
+from minirag.tenancy.identity import Caller, Origin
 
 
 def clear_content(tx: Connection, workspace_id: UUID, source_id: UUID) -> int:
@@ -48,7 +48,7 @@ def clear(tx: Connection, workspace_id: UUID, source: sources.Locked, *, sequenc
     return queued
 
 
-def remove(caller: Caller, source_id: UUID, *, request_id: str, ip: str | None) -> None:
+def remove(caller: Caller, source_id: UUID, origin: Origin) -> None:
     """Delete a source of the caller's workspace, then the objects of all its versions.
 
     Raises NotFound if there is none; Unavailable if the object could not be removed, and then asking again does it.
@@ -60,7 +60,7 @@ def remove(caller: Caller, source_id: UUID, *, request_id: str, ip: str | None) 
             raise NotFound("There is no such source.")
         if not source.deleted:
             queued = clear(tx, workspace_id, source)
-            audit.record(tx, caller, "source.delete", str(source_id), request_id=request_id, ip=ip)
+            audit.record(tx, caller, "source.delete", str(source_id), origin)
         keys = jobs.object_keys(tx, workspace_id, source_id)
     for job_id in queued:
         send.job(workspace_id, job_id)

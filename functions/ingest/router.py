@@ -14,7 +14,8 @@ from functions.ingest.remove import clear
 from minirag.knowledge import jobs, sources
 from minirag.runtime import batch, blobs, db, settings, telemetry
 from minirag.runtime.errors import MiniRagError
-from minirag.tenancy import billing, quotas, workspaces
+from minirag.tenancy import audit, billing, quotas, workspaces
+from minirag.tenancy.identity import Origin
 
 # S3's sequencers differ in length and compare as text once padded on the right.
 _SEQUENCER_WIDTH: Final = 64
@@ -95,6 +96,10 @@ def _route_drop(drop: keys.Drop, event: ObjectEvent) -> None:
         if event.removed:
             if not source.deleted:
                 queued = clear(tx, workspace_id, source, sequencer=event.sequencer)
+                # Whoever took the file away is in the storage's own log.
+                origin = Origin(f"s3:{event.sequencer}")
+                target = str(source.id)
+                audit.append(tx, organization_id, workspace_id, None, None, "source.delete", target, origin, {})
             else:
                 # What came before it must not bring the file back.
                 sources.bury(tx, workspace_id, source.id, sequencer=event.sequencer)

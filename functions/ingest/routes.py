@@ -1,11 +1,10 @@
 """The ingestion API: documents in; what became of them is in the catalog."""
 
 import time
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import File, Form, Request, UploadFile
-from pydantic import BaseModel
 
 from functions.ingest import catalog, submit
 from functions.ingest.bodies import WAIT_MAX, Ingested, IngestText, JobOut, Language, Tags, UploadIn, UploadOut, UrlsIn
@@ -15,8 +14,10 @@ from functions.ingest.submit import Submission
 from minirag.knowledge import jobs
 from minirag.runtime import db
 from minirag.runtime.errors import MiniRagError, Unprocessable
-from minirag.runtime.http import read_model, remaining_seconds, workspace_of
-from minirag.tenancy.identity import Caller, credential, identify
+from minirag.runtime.http import described, remaining_seconds
+from minirag.tenancy.access import IN_FORM, body_of, needs
+from minirag.tenancy.identity import Caller
+from minirag.tenancy.roles import WRITE
 
 app = catalog.app
 
@@ -24,22 +25,17 @@ _POLL_SECONDS: Final = 0.05
 _FILES_MAX: Final = 50
 
 
-def _body(model: type[BaseModel]) -> dict[str, Any]:
-    return {"requestBody": {"content": {"application/json": {"schema": model.model_json_schema()}}}}
-
-
 @app.post("/api/v1/ingest/files", status_code=202, response_model=Ingested)
 async def ingest_files(
     request: Request,
+    caller: Annotated[Caller, needs(WRITE, named=IN_FORM)],
     files: Annotated[list[UploadFile], File(max_length=_FILES_MAX)],
     language: Annotated[Language | None, Form()] = None,
     tags: Annotated[Tags, Form()] = [],  # noqa: B006  FastAPI copies defaults
     source_id: Annotated[UUID | None, Form()] = None,
     wait: Annotated[float, Form(ge=0, le=WAIT_MAX)] = 0,
-    workspace_id: Annotated[UUID | None, Form()] = None,
 ) -> Ingested:
     """Take files in: each becomes a source of its own, or all of one request nothing if one is refused."""
-    caller = identify(credential(request.headers), workspace_of(request, workspace_id), scope="write")
     if source_id is not None and len(files) != 1:
         raise Unprocessable("With source_id send exactly one file: it replaces that source.")
     submissions: list[Submission] = []
@@ -56,23 +52,24 @@ async def ingest_files(
     return _wait(request, caller, [submit.submit(caller, one) for one in submissions], wait)
 
 
-@app.post("/api/v1/ingest/uploads", status_code=201, response_model=UploadOut)
-async def ingest_upload(request: Request) -> UploadOut:
+@app.post("/api/v1/ingest/uploads", status_code=201, response_model=UploadOut, openapi_extra=described(UploadIn))
+async def ingest_upload(
+    caller: Annotated[Caller, needs(WRITE, body=UploadIn)],
+    body: Annotated[UploadIn, body_of(UploadIn)],
+) -> UploadOut:
     """Say where a file, also a large one, is to be posted; its job begins when it is there."""
-    key = credential(request.headers)
-    body = await read_model(request, UploadIn)
-    caller = identify(key, workspace_of(request, body.workspace_id), scope="write")
     name = safe_name(body.name, default="file")
     announced = jobs.Content(name, f"upload:{name}", body.bytes, body.language, body.tags or None)
     return UploadOut.of(submit.expect_upload(caller, announced, replaces=body.source_id))
 
 
-@app.post("/api/v1/ingest/urls", status_code=202, response_model=Ingested, openapi_extra=_body(UrlsIn))
-async def ingest_urls(request: Request) -> Ingested:
+@app.post("/api/v1/ingest/urls", status_code=202, response_model=Ingested, openapi_extra=described(UrlsIn, form=True))
+async def ingest_urls(
+    request: Request,
+    caller: Annotated[Caller, needs(WRITE, body=UrlsIn)],
+    body: Annotated[UrlsIn, body_of(UrlsIn)],
+) -> Ingested:
     """Fetch documents from addresses: each becomes a source of its own, or its source is read anew."""
-    key = credential(request.headers)
-    body = await read_model(request, UrlsIn)
-    caller = identify(key, workspace_of(request, body.workspace_id), scope="write")
     ids = submit.submit_urls(caller, body.urls, language=body.language, tags=body.tags)
     return _wait(request, caller, ids, body.wait)
 
@@ -81,13 +78,14 @@ async def ingest_urls(request: Request) -> Ingested:
     "/api/v1/ingest/text",
     status_code=202,
     response_model=Ingested,
-    openapi_extra=_body(IngestText),
+    openapi_extra=described(IngestText, form=True),
 )
-async def ingest_text(request: Request) -> Ingested:
+async def ingest_text(
+    request: Request,
+    caller: Annotated[Caller, needs(WRITE, body=IngestText)],
+    body: Annotated[IngestText, body_of(IngestText)],
+) -> Ingested:
     """Take pasted text in, as JSON or a form."""
-    key = credential(request.headers)
-    body = await read_model(request, IngestText)
-    caller = identify(key, workspace_of(request, body.workspace_id), scope="write")
     if not body.text.strip():
         raise Unprocessable("The text is empty.", code="empty_file")
     # A lone surrogate is valid JSON and no character: it is replaced, as in files.

@@ -18,7 +18,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN
     request_id = problem.request_id_from(headers)
     telemetry.begin(request_id, function="webhooks")
     try:
-        new = _record(event, headers)
+        new = _record(event, headers, request_id)
     except MiniRagError as error:
         telemetry.event("webhook.refused", code=error.code, status=error.status)
         extra = {"content-type": problem.MEDIA_TYPE, **error.headers()}
@@ -26,7 +26,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN
     return _response(200, {"received": True, "duplicate": not new}, request_id, {"content-type": "application/json"})
 
 
-def _record(event: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
+def _record(event: Mapping[str, Any], headers: Mapping[str, str], request_id: str) -> bool:
     """Record the event; False if it was recorded before."""
     if event["requestContext"]["http"]["method"] != "POST" or event.get("rawPath") != "/":
         raise NotFound("Stripe's events are taken as POST /.")
@@ -41,6 +41,8 @@ def _record(event: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
             event_type=stripe_event.type,
             customer_id=stripe_event.customer_id,
             payload=stripe_event.payload,
+            request_id=request_id,
+            ip=event["requestContext"]["http"].get("sourceIp"),
         )
     telemetry.event("webhook.recorded", event_type=stripe_event.type, duplicate=not new)
     return new

@@ -14,19 +14,20 @@ import uvicorn
 from infra.routes import Route
 from local.gateway import AsgiApp
 from local.pool import FunctionConfig, Pool
+from minirag.tenancy.roles import OPEN
 
 T = TypeVar("T")
 
 # All are answered by the handler `http` of handlers_for_test.
 TABLE = (
-    Route("GET", "/things", "web"),
-    Route("POST", "/things", "web"),
-    Route("GET", "/things/{thing_id}", "web"),
-    Route("DELETE", "/things/{thing_id}", "web"),
-    Route("GET", "/things/special", "web"),
-    Route("GET", "/things/{thing_id}/parts/{part}", "web"),
-    Route("POST", "/slow", "slow"),
-    Route("POST", "/broken", "broken"),
+    Route("GET", "/things", "web", OPEN),
+    Route("POST", "/things", "web", OPEN),
+    Route("GET", "/things/{thing_id}", "web", OPEN),
+    Route("DELETE", "/things/{thing_id}", "web", OPEN),
+    Route("GET", "/things/special", "web", OPEN),
+    Route("GET", "/things/{thing_id}/parts/{part}", "web", OPEN),
+    Route("POST", "/slow", "slow", OPEN),
+    Route("POST", "/broken", "broken", OPEN),
 )
 
 

@@ -14,7 +14,6 @@ from minirag.knowledge.lexical import index, merge
 from minirag.knowledge.vectors import search, store
 from minirag.runtime import migrate as migrations
 from minirag.runtime.migrate import Migration, migrate
-from tests import tenants
 from tests.tenants import TestTenant
 
 TABLES = """
@@ -160,8 +159,12 @@ def test_vectors_stored_before_there_were_signatures_are_found_after_migrating(
     with temporary() as server:
         monkeypatch.setattr(migrations, "migrations", lambda: everything[:6])
         migrate(server.owner_url, server.app_password)
-        tenant = tenants.make(server.superuser_url)
-        workspace_id, placed = tenant.workspace_id, []
+        workspace_id, placed = uuid4(), []
+        with psycopg.connect(server.superuser_url) as connection:
+            connection.execute("INSERT INTO organizations (id, name, slug) VALUES (%s, '', '')", (workspace_id,))
+            connection.execute(
+                "INSERT INTO workspaces (id, organization_id, name) VALUES (%s, %s, '')", (workspace_id, workspace_id)
+            )
         with psycopg.connect(server.app_url, autocommit=True) as tx:
             tx.execute("SELECT set_config('app.workspace_id', %s, false)", [str(workspace_id)])
             for first in range(0, 80, 4):

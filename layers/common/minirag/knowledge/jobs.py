@@ -219,7 +219,7 @@ def find(tx: Connection, workspace_id: UUID, job_id: UUID) -> Job | None:
         return cursor.execute(_FIND, (workspace_id, job_id)).fetchone()
 
 
-def page(tx: Connection, workspace_id: UUID, *, after: Cursor | None, limit: int) -> list[Job]:
+def page(tx: Connection, workspace_id: UUID, *, after: Cursor[UUID] | None, limit: int) -> list[Job]:
     """Jobs, newest first."""
     values = {
         "workspace_id": workspace_id,

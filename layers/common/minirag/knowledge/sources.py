@@ -192,7 +192,7 @@ def find(tx: Connection, workspace_id: UUID, source_id: UUID) -> Source | None:
         return cursor.execute(_FIND, (workspace_id, source_id)).fetchone()
 
 
-def page(tx: Connection, workspace_id: UUID, *, after: Cursor | None, limit: int) -> list[Source]:
+def page(tx: Connection, workspace_id: UUID, *, after: Cursor[UUID] | None, limit: int) -> list[Source]:
     """Live sources, newest first."""
     values = {
         "workspace_id": workspace_id,

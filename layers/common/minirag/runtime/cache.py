@@ -6,6 +6,7 @@ while: every request would wait for it else.
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from hashlib import sha1
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +26,7 @@ _closed_from = 0.0  # the breaker's: in the clock of `monotonic`
 def _redis(url: str) -> "Redis":
     import redis  # costs 100 ms of a cold start
     from redis.backoff import NoBackoff
+    from redis.maint_notifications import MaintNotificationsConfig
     from redis.retry import Retry
 
     return redis.Redis.from_url(
@@ -33,6 +35,8 @@ def _redis(url: str) -> "Redis":
         socket_connect_timeout=_TIMEOUT_SECONDS,
         # The default repeats and sleeps for seconds.
         retry=Retry(NoBackoff(), 0),
+        # With them, a server may lengthen the timeouts, and a connection with an unread reply is used again.
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
 
 
@@ -55,6 +59,21 @@ def put_many(entries: Mapping[str, bytes], *, seconds: int) -> None:
         _call(put)
 
 
+def run_script(script: str, key: str, arguments: Sequence[int]) -> Any:  # noqa: ANN401  what the script returns
+    """What a Lua script answers that touches this one key; None if it cannot be had now."""
+
+    def run(redis: "Redis") -> Any:  # noqa: ANN401
+        from redis.exceptions import NoScriptError
+
+        try:
+            return redis.evalsha(digest, 1, key, *arguments)
+        except NoScriptError:  # the server is new, and keeps the script from now on
+            return redis.eval(script, 1, key, *arguments)
+
+    digest = sha1(script.encode(), usedforsecurity=False).hexdigest()
+    return _call(run)
+
+
 def _call(work: Any) -> Any:  # noqa: ANN401  what a command of Redis returns
     global _closed_from  # noqa: PLW0603  the one breaker of this process
     url = settings.current().redis_url
@@ -68,3 +87,8 @@ def _call(work: Any) -> Any:  # noqa: ANN401  what a command of Redis returns
         _closed_from = monotonic() + _OPEN_SECONDS
         telemetry.event("cache.unavailable", error_type=type(error).__name__)
         return None
+    except BaseException:
+        # Whoever is interrupted between a request and its reply leaves a connection whose next reply is not its own
+        # in the pool. Others may be using the pool, so it is left to them, and the next call makes a new one.
+        _redis.cache_clear()
+        raise

@@ -4,14 +4,14 @@ A function serves one event at a time, so one connection is enough; it is opened
 was lost. Row-level security reads the settings that `transaction` makes, which end with the transaction.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, LiteralString
 from uuid import UUID
 
 import psycopg
-from psycopg.rows import TupleRow
+from psycopg.rows import TupleRow, dict_row
 
 from minirag.runtime import settings
 from minirag.runtime.errors import Unavailable
@@ -25,7 +25,8 @@ _OPTIONS: Final = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60
 _SET_TENANT: Final = """
 SELECT set_config('app.workspace_id', %s, true),
        set_config('app.organization_id', %s, true),
-       set_config('app.user_id', %s, true)
+       set_config('app.user_id', %s, true),
+       set_config('app.operator', %s, true)
 """
 
 _connection: Connection | None = None
@@ -33,11 +34,15 @@ _connection: Connection | None = None
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """For whom a transaction runs; rows of what is left out are not seen."""
+    """For whom a transaction runs; rows of what is left out are not seen.
+
+    `operator`: it may call the functions that see across tenants (migrations/0012_operators.sql).
+    """
 
     workspace_id: UUID | None = None
     organization_id: UUID | None = None
     user_id: UUID | None = None
+    operator: bool = False
 
 
 NOBODY: Final = Tenant()
@@ -74,7 +79,8 @@ def _begin(connection: Connection, tenant: Tenant, isolation: psycopg.IsolationL
     if connection.isolation_level != isolation:
         connection.isolation_level = isolation
     ids = (tenant.workspace_id, tenant.organization_id, tenant.user_id)
-    connection.execute(_SET_TENANT, ["" if one is None else str(one) for one in ids], prepare=True)
+    settings_of = ["" if one is None else str(one) for one in ids]
+    connection.execute(_SET_TENANT, [*settings_of, "on" if tenant.operator else ""], prepare=True)
 
 
 @contextmanager
@@ -112,6 +118,32 @@ def snapshot(tenant: Tenant) -> Iterator[Connection]:
             _begin(connection, tenant, psycopg.IsolationLevel.REPEATABLE_READ)
             with _ended(connection):
                 yield connection
+
+
+def look_up(query: LiteralString, values: Sequence[object]) -> dict[str, Any] | None:
+    """The first row of one statement as nobody, in a transaction of its own and one round trip.
+
+    For the functions that find a tenant: they need none themselves. Raises Unavailable as `transaction` does.
+    """
+    with _lost_is_unavailable():
+        try:
+            return _look_up(query, values)
+        except psycopg.OperationalError:
+            # The connection had died unseen, and with it what the statement did: try once more.
+            close()
+            return _look_up(query, values)
+
+
+def _look_up(query: LiteralString, values: Sequence[object]) -> dict[str, Any] | None:
+    connection = _open()
+    if connection.isolation_level is not None:
+        connection.isolation_level = None
+    # BEGIN, the statement and COMMIT go together.
+    with connection.pipeline(), connection.cursor(row_factory=dict_row) as cursor:
+        cursor.execute(query, values, prepare=True)
+        with _ended(connection):
+            pass
+        return cursor.fetchone()
 
 
 @contextmanager

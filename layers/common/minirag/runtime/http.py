@@ -7,17 +7,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Annotated, Any, Final, TypeVar
-from uuid import UUID
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from mangum import Mangum
 from pydantic import AfterValidator, BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from minirag.runtime import problem, settings, telemetry
+from minirag.runtime import cors, problem, settings, telemetry
 from minirag.runtime.errors import Malformed, MiniRagError, NotFound, TooLarge, Unprocessable, UnsupportedType
 
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
@@ -37,10 +36,24 @@ _Model = TypeVar("_Model", bound=BaseModel)
 # Mangum runs an app in the current event loop; one serves all events of a process.
 loop: Final = asyncio.new_event_loop()
 
+SECURITY_HEADERS: Final = {
+    "strict-transport-security": "max-age=31536000; includeSubDomains",
+    # These are answers for programs: as a page they may load nothing, run nothing and be framed by nobody.
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    # Answers of one tenant, that no cache between may keep.
+    "cache-control": "no-store",
+}
+"""Of every response, unless a route says otherwise; API Gateway's own errors have them too."""
+
 LambdaHandler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 # How long a REST API waits for its integration, from the request's arrival.
 _GATEWAY_SECONDS: Final = 29.0
+_QUERY_BYTES: Final = 8192
 _TITLES: Final = {404: NotFound.title, 405: "Method not allowed"}
 
 
@@ -73,6 +86,7 @@ class _Boundary:
         request = Request(scope)
         request_id = problem.request_id_from(request.headers)
         request.state.request_id = request_id
+        request.state.headers = []
         telemetry.begin(request_id, function=self.name, method=request.method)
         started, status = perf_counter(), 500
         # API Gateway hands over the whole body at once.
@@ -88,14 +102,25 @@ class _Boundary:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                added = [("x-request-id", request_id), *SECURITY_HEADERS.items(), *request.state.headers]
+                own = {name.lower() for name, _ in message["headers"]}
+                message["headers"] = [
+                    *message["headers"],
+                    *((name.encode(), value.encode()) for name, value in added if name.encode() not in own),
+                    *((name.encode(), value.encode()) for name, value in cors.headers(request)),
+                ]
             await send(message)
 
         try:
-            if len(body.get("body", b"")) > limit:
+            if cors.is_preflight(request):
+                await Response(status_code=204)(scope, replay, tagged_send)
+            elif len(body.get("body", b"")) > limit:
                 more = "Larger files are sent by POST /api/v1/ingest/uploads."
                 detail = f"The request body is larger than {limit} bytes. {more}"
                 await _response(problem.of(TooLarge(detail), request_id))(scope, replay, tagged_send)
+            elif len(scope["query_string"]) > _QUERY_BYTES:
+                detail = f"The query string is larger than {_QUERY_BYTES} bytes. Send less, or in the body."
+                await _response(problem.of(Malformed(detail), request_id))(scope, replay, tagged_send)
             else:
                 await self.app(scope, replay, tagged_send)
         finally:
@@ -163,6 +188,11 @@ def _with_plain_host(event: dict[str, Any]) -> dict[str, Any]:
     return event
 
 
+def add_header(request: Request, name: str, value: str) -> None:
+    """Give the response to `request` another header, whatever becomes of the request."""
+    request.state.headers.append((name.lower(), value))
+
+
 def client_ip(request: Request) -> str | None:
     """Where the request came from, as API Gateway saw it."""
     return request.client.host if request.client else None
@@ -179,16 +209,11 @@ def remaining_seconds(request: Request, *, reserve: float = 1.0, default: float 
     return max(0.0, seconds - reserve)
 
 
-def workspace_of(request: Request, named: UUID | None) -> UUID | None:
-    """The workspace a request names in its body or its query; raises Unprocessable if the two differ."""
-    text = request.query_params.get("workspace_id")
-    try:
-        asked = None if text is None else UUID(text)
-    except ValueError as error:
-        raise Unprocessable("workspace_id is not a UUID.") from error
-    if asked is not None and named is not None and asked != named:
-        raise Unprocessable("workspace_id differs between the query and the body.")
-    return asked or named
+def described(model: type[BaseModel], *, form: bool = False) -> dict[str, Any]:
+    """What a route that reads `model` itself adds to its OpenAPI operation; `form`: it is also taken as a form."""
+    schema = {"schema": model.model_json_schema()}
+    kinds = {"application/json": schema} | ({"application/x-www-form-urlencoded": schema} if form else {})
+    return {"requestBody": {"required": True, "content": kinds}}
 
 
 async def read_model(request: Request, model: type[_Model]) -> _Model:

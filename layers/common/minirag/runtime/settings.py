@@ -6,6 +6,7 @@ JSON object from Secrets Manager (`MINIRAG_SECRET_ID`), whose entries win over t
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,9 +14,20 @@ from functools import cache
 VERSION = "0.1.0"
 MIB = 1024 * 1024
 
+_GOOGLE = "https://accounts.google.com"
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
+_SECRET_LENGTH = 32
 _OPENAI_MODEL = "gpt-4o-mini"
 _OPENAI_EMBEDDING_MODEL = "text-embedding-3-small"
 _ANTHROPIC_MODEL = "claude-haiku-4-5"
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A key that sessions are signed with, by its name; the first signs, what the others signed stays good."""
+
+    kid: str
+    secret: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +60,19 @@ class Settings:
 
     stripe_webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
 
+    # Signing in. Without a public address, the keys of the sessions and a client at the provider nobody can.
+    public_url: str | None = None
+    session_keys: tuple[SigningKey, ...] = field(default=(), repr=False)
+    oidc_issuer: str = _GOOGLE
+    oidc_client_id: str | None = None
+    oidc_client_secret: str | None = field(default=None, repr=False)
+    # Whether whoever the provider knows may join, or the invited alone.
+    sign_up: str = "open"
+    # Origins whose pages may call the API with a key.
+    cors_origins: tuple[str, ...] = ()
+
     # Limits.
+    ask_per_minute: int = 30
     max_body_bytes: int = 4 * MIB
     max_upload_bytes: int = 200 * MIB
     max_query_chars: int = 2000
@@ -78,6 +102,20 @@ def _read(environment: Mapping[str, str]) -> Settings:
             raise ValueError(f"{name} must be one of {', '.join(values)}, not {value!r}")
         return value
 
+    def origin(name: str) -> str | None:
+        value = text(name)
+        if value is not None and not _ORIGIN.fullmatch(value):
+            raise ValueError(f"{name} must be like https://rag.example.com, without a path, not {value!r}")
+        return value
+
+    def signing_keys(name: str) -> tuple[SigningKey, ...]:
+        keys = [SigningKey(*part.strip().split(":", 1)) for part in (text(name) or "").split(",") if ":" in part]
+        if any(len(key.secret) < _SECRET_LENGTH or not key.kid for key in keys) or len({k.kid for k in keys}) < len(
+            keys
+        ):
+            raise ValueError(f"{name} must be like kid:secret,older:secret, each secret of at least 32 characters")
+        return tuple(keys)
+
     database_url = text("MINIRAG_DATABASE_URL")
     if database_url is None:
         raise ValueError("MINIRAG_DATABASE_URL is not set: the address of the PostgreSQL database is required")
@@ -100,6 +138,14 @@ def _read(environment: Mapping[str, str]) -> Settings:
         minilm_model=text("MINIRAG_MINILM_MODEL"),
         minilm_tokenizer=text("MINIRAG_MINILM_TOKENIZER"),
         fusion=choice("MINIRAG_FUSION", ("attainable", "min_max", "reciprocal_rank")),
+        public_url=origin("MINIRAG_PUBLIC_URL"),
+        session_keys=signing_keys("MINIRAG_SESSION_KEYS"),
+        oidc_issuer=text("MINIRAG_OIDC_ISSUER") or _GOOGLE,
+        oidc_client_id=text("MINIRAG_OIDC_CLIENT_ID"),
+        oidc_client_secret=text("MINIRAG_OIDC_CLIENT_SECRET"),
+        sign_up=choice("MINIRAG_SIGN_UP", ("open", "invited")),
+        cors_origins=tuple(part.strip() for part in (text("MINIRAG_CORS_ORIGINS") or "").split(",") if part.strip()),
+        ask_per_minute=number("MINIRAG_ASK_PER_MINUTE", 30),
         # Two during a rotation, separated by a comma.
         stripe_webhook_secrets=tuple(part.strip() for part in secrets.split(",") if part.strip()),
         max_body_bytes=number("MINIRAG_MAX_BODY_BYTES", 4 * MIB),

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 from psycopg.rows import class_row
 
 from minirag.runtime.db import Connection
+from minirag.runtime.page import Cursor
 
 SCOPES: Final = frozenset({"read", "write", "admin"})
 
@@ -23,8 +24,28 @@ _SHOWN: Final = 12
 _INSERT: Final = """
 INSERT INTO api_keys (id, key_hash, prefix, user_id, workspace_id, scopes, description, expires_at)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
-RETURNING id, prefix, user_id, workspace_id, scopes, description, created_at, expires_at
+RETURNING id, prefix, user_id, workspace_id, scopes, description, created_at, expires_at, revoked_at, last_used_at
 """
+_PAGE: Final = """
+SELECT id, prefix, user_id, workspace_id, scopes, description, created_at, expires_at, revoked_at, last_used_at
+FROM api_keys
+WHERE (workspace_id = %(workspace_id)s OR (workspace_id IS NULL AND user_id = %(user_id)s))
+  AND (%(at)s::timestamptz IS NULL OR (created_at, id) < (%(at)s, %(id)s))
+ORDER BY created_at DESC, id DESC
+LIMIT %(limit)s
+"""
+_LOCK: Final = """
+SELECT id, prefix, user_id, workspace_id, scopes, description, created_at, expires_at, revoked_at, last_used_at
+FROM api_keys
+WHERE id = %(key_id)s AND (workspace_id = %(workspace_id)s OR (workspace_id IS NULL AND user_id = %(user_id)s))
+FOR UPDATE
+"""
+_REVOKE: Final = "UPDATE api_keys SET revoked_at = now() WHERE id = %s AND revoked_at IS NULL"
+_EXPIRE: Final = """
+UPDATE api_keys SET expires_at = least(expires_at, now() + make_interval(secs => %s)) WHERE id = %s
+"""
+_FIND: Final = "SELECT * FROM find_api_keys(%s, %s, %s, %s, %s, %s)"
+_REVOKE_ANY: Final = "SELECT revoke_api_key(%s)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +69,12 @@ class ApiKey:
     description: str
     created_at: datetime
     expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+    def good_at(self, now: datetime) -> bool:
+        """Whether it is neither revoked nor expired."""
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
 
 
 def _checksum(random: str) -> str:
@@ -97,3 +124,53 @@ def create(
         stored = cursor.execute(_INSERT, values).fetchone()
     assert stored is not None
     return stored
+
+
+def page(
+    tx: Connection, workspace_id: UUID, user_id: UUID | None, *, after: Cursor[UUID] | None, limit: int
+) -> list[ApiKey]:
+    """The keys tied to the workspace, and those of `user_id`, if given, that are tied to none; newest first."""
+    values = {
+        "workspace_id": workspace_id, "user_id": user_id, "limit": limit,
+        "at": after.created_at if after else None, "id": after.id if after else None,
+    }  # fmt: skip
+    with tx.cursor(row_factory=class_row(ApiKey)) as cursor:
+        return cursor.execute(_PAGE, values).fetchall()
+
+
+def lock(tx: Connection, key_id: UUID, workspace_id: UUID, user_id: UUID | None) -> ApiKey | None:
+    """One of the keys that `page` lists, which stays as it is until the transaction ends."""
+    values = {"key_id": key_id, "workspace_id": workspace_id, "user_id": user_id}
+    with tx.cursor(row_factory=class_row(ApiKey)) as cursor:
+        return cursor.execute(_LOCK, values).fetchone()
+
+
+def revoke(tx: Connection, key_id: UUID) -> None:
+    """End a key now."""
+    tx.execute(_REVOKE, (key_id,))
+
+
+def expire(tx: Connection, key_id: UUID, *, seconds: int) -> None:
+    """Let a key end so many seconds from now, if it does not earlier."""
+    tx.execute(_EXPIRE, (seconds, key_id))
+
+
+def find_all(
+    tx: Connection,
+    *,
+    key_id: UUID | None = None,
+    user_id: UUID | None = None,
+    workspace_id: UUID | None = None,
+    after: Cursor[UUID] | None = None,
+    limit: int,
+) -> list[ApiKey]:
+    """Keys of all tenants, newest first, for operators."""
+    at, row_id = (after.created_at, after.id) if after else (None, None)
+    with tx.cursor(row_factory=class_row(ApiKey)) as cursor:
+        return cursor.execute(_FIND, (key_id, user_id, workspace_id, at, row_id, limit)).fetchall()
+
+
+def revoke_any(tx: Connection, key_id: UUID) -> bool:
+    """End a key of any tenant now, for operators; False if there is no such key."""
+    row = tx.execute(_REVOKE_ANY, (key_id,)).fetchone()
+    return row is not None and bool(row[0])

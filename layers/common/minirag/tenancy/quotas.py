@@ -1,16 +1,21 @@
 """What a workspace holds and may hold, and what it used by day (UTC)."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from math import ceil
 from typing import Final
 from uuid import UUID
+
+from psycopg.rows import class_row
 
 from minirag.runtime.db import Connection
 from minirag.runtime.errors import TooMany
 
 _ADD_CHUNKS: Final = """
-INSERT INTO workspace_usage_counters (workspace_id, period_start, chunks_count)
-VALUES (%s, (now() AT TIME ZONE 'UTC')::date, %s)
-ON CONFLICT (workspace_id, period_start)
+INSERT INTO workspace_usage_counters (workspace_id, period_start, kind, chunks_count)
+VALUES (%s, (now() AT TIME ZONE 'UTC')::date, 'documents', %s)
+ON CONFLICT (workspace_id, period_start, kind)
 DO UPDATE SET chunks_count = workspace_usage_counters.chunks_count + excluded.chunks_count
 """
 
@@ -23,6 +28,33 @@ RETURNING chunks, bytes
 _LIMITS: Final = """
 SELECT chunk_limit, storage_bytes_limit FROM workspace_quota_settings WHERE workspace_id = %s
 """
+_ADD_COST: Final = """
+INSERT INTO workspace_usage_counters (workspace_id, period_start, kind, cost_usd)
+VALUES (%s, (now() AT TIME ZONE 'UTC')::date, 'questions', %s)
+ON CONFLICT (workspace_id, period_start, kind)
+DO UPDATE SET cost_usd = workspace_usage_counters.cost_usd + excluded.cost_usd
+"""
+_USAGE: Final = """
+SELECT coalesce(sum(c.requests_count) FILTER (WHERE c.period_start = d.today), 0) AS requests_today,
+       coalesce(sum(c.chunks_count) FILTER (WHERE c.period_start = d.today), 0) AS chunks_today,
+       coalesce(sum(c.cost_usd) FILTER (WHERE c.period_start = d.today), 0) AS cost_today_usd,
+       coalesce(sum(c.cost_usd), 0) AS cost_this_month_usd
+FROM (SELECT (now() AT TIME ZONE 'UTC')::date AS today) d
+LEFT JOIN workspace_usage_counters c
+    ON c.workspace_id = %s AND c.period_start >= date_trunc('month', d.today)::date
+"""
+_ALL_LIMITS: Final = """
+SELECT chunk_limit, storage_bytes_limit, request_limit_per_day, cost_limit_usd_a_month
+FROM workspace_quota_settings WHERE workspace_id = %s
+"""
+_SET_LIMITS: Final = """
+INSERT INTO workspace_quota_settings AS q
+    (workspace_id, chunk_limit, storage_bytes_limit, request_limit_per_day, cost_limit_usd_a_month)
+VALUES (%s, %s, %s, %s, %s)
+ON CONFLICT (workspace_id) DO UPDATE SET
+    chunk_limit = excluded.chunk_limit, storage_bytes_limit = excluded.storage_bytes_limit,
+    request_limit_per_day = excluded.request_limit_per_day, cost_limit_usd_a_month = excluded.cost_limit_usd_a_month
+"""
 _TOTALS: Final = "SELECT chunks, bytes FROM workspace_totals WHERE workspace_id = %s"
 
 
@@ -32,6 +64,87 @@ class Totals:
 
     chunks: int
     bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a workspace may hold and use; None: as much as it likes. Days and months are those of UTC."""
+
+    chunk_limit: int | None = None
+    storage_bytes_limit: int | None = None
+    request_limit_per_day: int | None = None
+    cost_limit_usd_a_month: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a workspace used today and this month."""
+
+    requests_today: int
+    chunks_today: int
+    cost_today_usd: Decimal
+    cost_this_month_usd: Decimal
+
+
+def limits(tx: Connection, workspace_id: UUID) -> Limits:
+    """What the workspace may hold and use."""
+    with tx.cursor(row_factory=class_row(Limits)) as cursor:
+        return cursor.execute(_ALL_LIMITS, (workspace_id,)).fetchone() or Limits()
+
+
+def set_limits(tx: Connection, workspace_id: UUID, new: Limits) -> None:
+    """Set all limits of the workspace."""
+    values = (new.chunk_limit, new.storage_bytes_limit, new.request_limit_per_day, new.cost_limit_usd_a_month)
+    tx.execute(_SET_LIMITS, (workspace_id, *values))
+
+
+def usage(tx: Connection, workspace_id: UUID) -> Usage:
+    """What the workspace used today and this month."""
+    with tx.cursor(row_factory=class_row(Usage)) as cursor:
+        found = cursor.execute(_USAGE, (workspace_id,)).fetchone()
+    assert found is not None
+    return found
+
+
+def totals(tx: Connection, workspace_id: UUID) -> Totals:
+    """What the workspace holds."""
+    row = tx.execute(_TOTALS, (workspace_id,)).fetchone()
+    return Totals(*row) if row else Totals(0, 0)
+
+
+def add_cost(tx: Connection, workspace_id: UUID, cost_usd: Decimal) -> None:
+    """Count what an answer cost. Last in its transaction: it locks the row that questions are counted in."""
+    tx.execute(_ADD_COST, (workspace_id, cost_usd))
+
+
+def check_question(
+    request_limit: int | None, requests_today: int | None, cost_limit: Decimal | None, cost_this_month: Decimal | None
+) -> None:
+    """Raise TooMany if a question was not counted because a limit is reached; `identity` has counted it else."""
+    if cost_limit is not None and cost_this_month is not None and cost_this_month >= cost_limit:
+        raise TooMany(
+            f"The workspace may spend {cost_limit:.2f} dollars a month and has. It can ask again from the first of the "
+            "next month (UTC), or once an administrator raises the limit.",
+            code="cost_limit",
+            retry_after=_seconds_to_next_month(datetime.now(UTC)),
+        )
+    if request_limit is not None and requests_today is None:
+        raise TooMany(
+            f"The workspace may ask {request_limit:,} questions a day and has. It can ask again from midnight (UTC), "
+            "or once an administrator raises the limit.",
+            code="request_limit",
+            retry_after=_seconds_to_midnight(datetime.now(UTC)),
+        )
+
+
+def _seconds_to_midnight(now: datetime) -> int:
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    return ceil((midnight - now).total_seconds())
+
+
+def _seconds_to_next_month(now: datetime) -> int:
+    month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0) + timedelta(days=32)
+    return ceil((month.replace(day=1) - now).total_seconds())
 
 
 def add(tx: Connection, workspace_id: UUID, *, chunks: int, size: int) -> None:
@@ -51,8 +164,7 @@ def add(tx: Connection, workspace_id: UUID, *, chunks: int, size: int) -> None:
 
 def check(tx: Connection, workspace_id: UUID, *, size: int, chunks: int = 1) -> None:
     """Raise TooMany if so many bytes, and chunks at least, could not be taken in beside what there is."""
-    row = tx.execute(_TOTALS, (workspace_id,)).fetchone()
-    held = Totals(*row) if row else Totals(0, 0)
+    held = totals(tx, workspace_id)
     _check(
         tx, workspace_id, Totals(held.chunks + chunks, held.bytes + size), more_chunks=chunks > 0, more_bytes=size > 0
     )

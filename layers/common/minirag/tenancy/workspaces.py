@@ -8,15 +8,33 @@ from uuid import UUID, uuid4
 from psycopg.rows import class_row
 
 from minirag.runtime.db import Connection
+from minirag.runtime.errors import Conflict
+from minirag.runtime.page import Cursor
 
 _INSERT: Final = """
 INSERT INTO workspaces (id, organization_id, name) VALUES (%s, %s, %s)
 RETURNING id, name, organization_id, created_at
 """
-_INSERT_MEMBER: Final = "INSERT INTO workspace_members (workspace_id, user_id, role) VALUES (%s, %s, %s)"
-_FIND: Final = "SELECT organization_id FROM workspaces WHERE id = %s"
+_INSERT_MEMBER: Final = """
+INSERT INTO workspace_members (organization_id, workspace_id, user_id, role) VALUES (%s, %s, %s, 'admin')
+"""
+_FIND: Final = "SELECT organization_id FROM workspaces WHERE id = %s AND deleted_at IS NULL"
+_GET: Final = """
+SELECT id, name, organization_id, created_at FROM workspaces WHERE id = %s AND deleted_at IS NULL
+"""
+_RENAME: Final = """
+UPDATE workspaces SET name = %s WHERE id = %s AND deleted_at IS NULL RETURNING id, name, organization_id, created_at
+"""
+_LOCK: Final = "SELECT 1 FROM workspaces WHERE id = %s AND deleted_at IS NULL FOR UPDATE"
+_HOLDS_DOCUMENTS: Final = "SELECT EXISTS (SELECT FROM sources WHERE workspace_id = %s AND deleted_at IS NULL)"
+_DELETE: Final = "UPDATE workspaces SET deleted_at = now(), generation = generation + 1 WHERE id = %s"
+_DELETE_MEMBERS: Final = "DELETE FROM workspace_members WHERE workspace_id = %s"
+_END_KEYS: Final = "UPDATE api_keys SET revoked_at = now() WHERE workspace_id = %s AND revoked_at IS NULL"
+_END_INVITATIONS: Final = "UPDATE invitations SET ended_at = now() WHERE workspace_id = %s AND ended_at IS NULL"
 _EMBEDDING_MODEL: Final = "SELECT embedding_model FROM workspaces WHERE id = %s"
 _USE_MODEL: Final = "UPDATE workspaces SET embedding_model = %s, generation = generation + 1 WHERE id = %s"
+_FIND_ALL: Final = "SELECT * FROM find_workspaces(%s, %s, %s, %s, %s)"
+_NEXT_GENERATIONS: Final = "SELECT next_generations()"
 _NEXT_GENERATION: Final = """
 UPDATE workspaces
 SET generation = generation + 1,
@@ -36,6 +54,20 @@ class Workspace:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """A workspace, as operators see it."""
+
+    id: UUID
+    organization_id: UUID
+    name: str
+    generation: int
+    chunks: int
+    bytes: int
+    created_at: datetime
+    deleted_at: datetime | None
+
+
 def new_id() -> UUID:
     """An id for a workspace to be: its transaction must name it before it exists."""
     return uuid4()
@@ -46,8 +78,37 @@ def create(tx: Connection, workspace_id: UUID, *, organization_id: UUID, name: s
     with tx.cursor(row_factory=class_row(Workspace)) as cursor:
         workspace = cursor.execute(_INSERT, (workspace_id, organization_id, name)).fetchone()
     assert workspace is not None
-    tx.execute(_INSERT_MEMBER, (workspace_id, creator, "admin"))
+    tx.execute(_INSERT_MEMBER, (organization_id, workspace_id, creator))
     return workspace
+
+
+def find(tx: Connection, workspace_id: UUID) -> Workspace | None:
+    """The workspace this transaction runs for, or None if there is no such workspace."""
+    with tx.cursor(row_factory=class_row(Workspace)) as cursor:
+        return cursor.execute(_GET, (workspace_id,)).fetchone()
+
+
+def rename(tx: Connection, workspace_id: UUID, name: str) -> Workspace | None:
+    """Call the workspace something else; None if there is no such workspace."""
+    with tx.cursor(row_factory=class_row(Workspace)) as cursor:
+        return cursor.execute(_RENAME, (name, workspace_id)).fetchone()
+
+
+def delete(tx: Connection, workspace_id: UUID) -> bool:
+    """Delete the workspace: nobody is in it from now on; False if there is no such workspace.
+
+    Raises Conflict while it holds documents, whose deletion is a promise of its own.
+    """
+    if tx.execute(_LOCK, (workspace_id,)).fetchone() is None:
+        return False
+    row = tx.execute(_HOLDS_DOCUMENTS, (workspace_id,)).fetchone()
+    if row is not None and row[0]:
+        raise Conflict("The workspace still holds documents. Delete them first.")
+    tx.execute(_DELETE_MEMBERS, (workspace_id,))
+    tx.execute(_END_KEYS, (workspace_id,))
+    tx.execute(_END_INVITATIONS, (workspace_id,))
+    tx.execute(_DELETE, (workspace_id,))
+    return True
 
 
 def organization_of(tx: Connection, workspace_id: UUID) -> UUID | None:
@@ -78,3 +139,23 @@ def next_generation(
     values = {"id": workspace_id, "language": language, "embedding_model": embedding_model}
     row = tx.execute(_NEXT_GENERATION, values).fetchone()
     return None if row is None else row[0]
+
+
+def page(
+    tx: Connection, *, workspace_id: UUID | None, organization_id: UUID | None, after: Cursor[UUID] | None, limit: int
+) -> list[Overview]:
+    """Workspaces of all organizations, newest first, for operators."""
+    at, row_id = (after.created_at, after.id) if after else (None, None)
+    with tx.cursor(row_factory=class_row(Overview)) as cursor:
+        return cursor.execute(_FIND_ALL, (workspace_id, organization_id, at, row_id, limit)).fetchall()
+
+
+def overview(tx: Connection, workspace_id: UUID) -> Overview | None:
+    """A workspace, for operators."""
+    return next(iter(page(tx, workspace_id=workspace_id, organization_id=None, after=None, limit=1)), None)
+
+
+def next_generations(tx: Connection) -> int:
+    """Say that what any question finds may have changed, for operators; returns of how many workspaces."""
+    row = tx.execute(_NEXT_GENERATIONS).fetchone()
+    return 0 if row is None else int(row[0])
