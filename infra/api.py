@@ -12,7 +12,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra.routes import ROUTES
-from minirag.runtime.http import SECURITY_HEADERS
+from minirag.runtime.headers import SECURITY
 
 REQUESTS_PER_SECOND: Final = 100
 BURST: Final = 200
@@ -129,7 +129,7 @@ class Api(Construct):
         }
         headers = {"Content-Type": "'application/problem+json'", "X-Request-ID": "context.requestId"}
         # Static values stand in single quotes, which the policy for content has of its own; a problem has no content.
-        headers |= {name: f"'{value}'" for name, value in SECURITY_HEADERS.items() if "'" not in value}
+        headers |= {name: f"'{value}'" for name, value in SECURITY.items() if "'" not in value}
         if error.retry_after is not None:
             headers["Retry-After"] = f"'{error.retry_after}'"
         if error.status == 401:
@@ -153,4 +153,3 @@ class Api(Construct):
         }
         for rule, reason in reasons.items():
             Validations.of(self.rest).acknowledge(Acknowledgment(id=rule, reason=reason))
-

@@ -20,6 +20,7 @@ from local.function import InvokeError, NoCapacity, RequestTooLarge, TimedOut
 from local.pool import Pool
 from local.response import HttpResponse, MalformedResult, function_url_response, rest_response
 from minirag.runtime.errors import MiniRagError, NotFound, OutOfTime, TooLarge
+from minirag.runtime.headers import SECURITY
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -150,7 +151,9 @@ class _RestApi(_FrontDoor):
             await super()._http(scope, receive, send)
 
     async def _respond(self, head: HttpRequest, receive: Receive) -> HttpResponse:
-        found = self._routes.find(head.path).get(head.method)
+        methods = self._routes.find(head.path)
+        # What browsers ask before a request of another origin goes to a function of the path.
+        found = next(iter(methods.values()), None) if head.method == "OPTIONS" else methods.get(head.method)
         if found is None:
             raise NotFound(f"{head.method} on this path is unknown; GET /openapi.json lists what there is.")
         route, parameters = found
@@ -281,7 +284,7 @@ def _problem(error: MiniRagError, scope: Scope, request_id: str) -> HttpResponse
         "detail": error.detail,
         "request_id": shown,
     }
-    headers = {"content-type": "application/problem+json", "x-request-id": shown, **error.headers()}
+    headers = {"content-type": "application/problem+json", "x-request-id": shown, **SECURITY, **error.headers()}
     return HttpResponse(error.status, tuple(headers.items()), json.dumps(body).encode())
 
 

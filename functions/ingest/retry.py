@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from functions.ingest import keys, send
-from minirag.knowledge import jobs, sources
+from minirag.knowledge import jobs, sources, upload_forms
 from minirag.runtime import blobs, db
 from minirag.runtime.errors import Conflict, NotFound
 from minirag.tenancy.identity import Caller
@@ -36,6 +36,7 @@ def retry(caller: Caller, job_id: UUID) -> jobs.Job:
             sources.queued_again(tx, workspace_id, job.source_id)
         if not jobs.retry(tx, workspace_id, job_id):
             raise _not_failed(job)
+        upload_forms.forget(tx, workspace_id, job_id)
         again = jobs.find(tx, workspace_id, job_id)
     assert again is not None
     send.job(workspace_id, job_id)

@@ -8,12 +8,12 @@ from typing import Any, Final
 from urllib.parse import unquote_plus
 from uuid import UUID, uuid4
 
-from functions.ingest import keys, send
+from functions.ingest import keys, send, sender
 from functions.ingest.names import safe_name, visible
 from functions.ingest.remove import clear
 from minirag.knowledge import jobs, sources
 from minirag.runtime import batch, blobs, db, settings, telemetry
-from minirag.runtime.errors import MiniRagError
+from minirag.runtime.errors import Forbidden, MiniRagError
 from minirag.tenancy import audit, billing, quotas, workspaces
 from minirag.tenancy.identity import Origin
 
@@ -77,7 +77,25 @@ def _route_upload(upload: keys.Upload) -> None:
             # Sent after its source was deleted: it goes as well.
             blobs.delete(upload.key)
         return
+    elif not _sender_may(upload, job):
+        return
     send.job(upload.workspace_id, upload.job_id)
+
+
+def _sender_may(upload: keys.Upload, job: jobs.Job) -> bool:
+    """Whether the sender still may; else the job fails and the file goes."""
+    workspace_id = upload.workspace_id
+    with db.transaction(db.Tenant(workspace_id=workspace_id)) as tx:
+        try:
+            sender.check(tx, workspace_id, job.id)
+        except Forbidden as error:
+            jobs.fail(tx, workspace_id, job.id, code=error.code, detail=error.detail)
+            sources.fail(
+                tx, workspace_id, upload.source_id, sequencer=job.sequencer, code=error.code, detail=error.detail
+            )
+            telemetry.event("upload.refused", job_id=str(job.id))
+            return False
+    return True
 
 
 def _route_drop(drop: keys.Drop, event: ObjectEvent) -> None:

@@ -9,7 +9,7 @@ from functions.ingest import send
 from functions.ingest.fetch import normalise
 from functions.ingest.keys import Upload, fetched
 from functions.ingest.names import NAME_CHARS
-from minirag.knowledge import jobs, sources
+from minirag.knowledge import jobs, sources, upload_forms
 from minirag.runtime import blobs, db, settings
 from minirag.runtime.errors import Conflict, NotFound, TooLarge, Unavailable
 from minirag.tenancy import quotas
@@ -85,6 +85,7 @@ def expect_upload(caller: Caller, announced: jobs.Content, *, replaces: UUID | N
     upload = Upload(caller.workspace_id, replaces or uuid4(), uuid4())
     with db.transaction(caller.tenant) as tx:
         _expect(tx, caller, upload, announced, replaces, patience=2 * _UPLOAD_SECONDS)
+        upload_forms.give(tx, caller.workspace_id, upload.job_id, caller.user_id, caller.api_key_id)
     url, fields = blobs.presigned_post(upload.key, max_bytes=announced.bytes, seconds=_UPLOAD_SECONDS)
     return Expected(upload.job_id, url, fields)
 

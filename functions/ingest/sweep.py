@@ -7,12 +7,13 @@ delivered too often, the ledger still knows the job, and this finds it.
 from typing import Any, Final
 from uuid import UUID
 
-from functions.ingest import keys, maintain, send
+from functions.ingest import keys, maintain, send, sender
 from functions.ingest.hold import most_attempts
 from minirag.knowledge import jobs, leases, sources
 from minirag.knowledge.lexical import merge
 from minirag.knowledge.vectors import staged
 from minirag.runtime import blobs, db, telemetry
+from minirag.runtime.errors import Forbidden
 
 _MOST: Final = 200
 
@@ -60,6 +61,11 @@ def _look_after(workspace_id: UUID, job_id: UUID) -> None:
             return
         if not arrived:
             _fail(tx, workspace_id, job, jobs.UPLOAD_MISSING, _MISSING)
+            return
+        try:
+            sender.check(tx, workspace_id, job_id)
+        except Forbidden as error:
+            _fail(tx, workspace_id, job, error.code, error.detail)
             return
         leases.queue(tx, workspace_id, job_id)
     send.job(workspace_id, job_id)

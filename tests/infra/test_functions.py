@@ -36,6 +36,7 @@ ALLOWED_BESIDES = {
     "ingest-worker": CONSUMES | SENDS | {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket"},
     "webhooks": set(),
     "admin": {"sqs:GetQueueAttributes"},
+    "audit-sealer": set(),
 }
 
 

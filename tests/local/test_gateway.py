@@ -143,7 +143,7 @@ def test_a_204_has_no_body_and_no_length(running: Running, api: str) -> None:
         ("GET", "/things//parts/1"),
         ("GET", "/Things"),
         ("PUT", "/things"),
-        ("OPTIONS", "/things"),
+        ("OPTIONS", "/nothing"),
         ("GET", "/things/1/parts"),
     ],
 )
@@ -168,3 +168,7 @@ def test_what_no_route_has_goes_to_the_fallback(running: Running) -> None:
     assert running.request("GET", f"{origin}/").text == "a page"
     assert running.request("GET", f"{origin}/things").json()["resource"] == "/things"
     assert_problem(running.request("PUT", f"{origin}/things"), 404)
+
+
+def test_what_browsers_ask_before_a_request_goes_to_a_function_of_the_path(running: Running, api: str) -> None:
+    assert running.request("OPTIONS", f"{api}/things").json()["httpMethod"] == "OPTIONS"

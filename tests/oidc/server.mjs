@@ -50,6 +50,7 @@ const CLAIMS = {
   "no audience": { aud: undefined },
   "wrong issuer": { iss: "https://issuer.example" },
   "wrong nonce": { nonce: "another-nonce" },
+  "a nonce that is no text": { nonce: "\ud800" },
   "no nonce": { nonce: undefined },
   get expired() {
     return { iat: seconds() - 3600, exp: seconds() - 61 };
@@ -88,11 +89,12 @@ const WEAK = ["unsigned", "HS256 by the public key", "HS256 by a shared key"];
 // Answers of a path that are none.
 const ANSWERS = {
   HTML: (response) => response.writeHead(200, { "Content-Type": "text/html" }).end("<!doctype html><p>Welcome"),
-  "a redirect": (response) => response.writeHead(302, { Location: `${url}/elsewhere` }).end(),
+  "a redirect": (response) => response.writeHead(302, { Location: `${url}/elsewhere` }).end("{}"),
   "an error": (response) => response.writeHead(500, { "Content-Type": "application/json" }).end("{}"),
   "too many requests": (response) => response.writeHead(429, { "Content-Type": "application/json" }).end("{}"),
   "a list": (response) => response.writeHead(200, { "Content-Type": "application/json" }).end("[]"),
   "deep nesting": (response) => response.writeHead(200).end("[".repeat(500_000)),
+  "a long body": (response) => response.writeHead(200).end(" ".repeat(2 << 20) + "{}"),
   "an endless body": (response) => {
     const more = () => {
       while (!response.destroyed && response.write(" ".repeat(65536)));

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from minirag.runtime import cors, problem, settings, telemetry
+from minirag.runtime import cors, headers, problem, settings, telemetry
 from minirag.runtime.errors import Malformed, MiniRagError, NotFound, TooLarge, Unprocessable, UnsupportedType
 
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
@@ -36,19 +36,6 @@ _Model = TypeVar("_Model", bound=BaseModel)
 # Mangum runs an app in the current event loop; one serves all events of a process.
 loop: Final = asyncio.new_event_loop()
 
-SECURITY_HEADERS: Final = {
-    "strict-transport-security": "max-age=31536000; includeSubDomains",
-    # These are answers for programs: as a page they may load nothing, run nothing and be framed by nobody.
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
-    "cross-origin-resource-policy": "same-origin",
-    # Answers of one tenant, that no cache between may keep.
-    "cache-control": "no-store",
-}
-"""Of every response, unless a route says otherwise; API Gateway's own errors have them too."""
-
 LambdaHandler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 # How long a REST API waits for its integration, from the request's arrival.
@@ -57,8 +44,8 @@ _QUERY_BYTES: Final = 8192
 _TITLES: Final = {404: NotFound.title, 405: "Method not allowed"}
 
 
-def _response(body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> JSONResponse:
-    return JSONResponse(body, body["status"], headers=dict(headers or {}), media_type=problem.MEDIA_TYPE)
+def _response(body: Mapping[str, Any], extra: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(body, body["status"], headers=dict(extra or {}), media_type=problem.MEDIA_TYPE)
 
 
 def _invalid(errors: Sequence[Any], request_id: str) -> JSONResponse:
@@ -102,7 +89,7 @@ class _Boundary:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                added = [("x-request-id", request_id), *SECURITY_HEADERS.items(), *request.state.headers]
+                added = [("x-request-id", request_id), *headers.SECURITY.items(), *request.state.headers]
                 own = {name.lower() for name, _ in message["headers"]}
                 message["headers"] = [
                     *message["headers"],
@@ -180,11 +167,11 @@ def lambda_handler(app: FastAPI, name: str) -> LambdaHandler:
 def _with_plain_host(event: dict[str, Any]) -> dict[str, Any]:
     """The event, without a Host that Mangum could not take apart; nothing here depends on it."""
     for kind in ("headers", "multiValueHeaders"):
-        headers: dict[str, Any] = event.get(kind) or {}
-        for name in [name for name in headers if name.lower() == "host"]:
-            hosts = headers[name] if isinstance(headers[name], list) else [headers[name]]
+        given: dict[str, Any] = event.get(kind) or {}
+        for name in [name for name in given if name.lower() == "host"]:
+            hosts = given[name] if isinstance(given[name], list) else [given[name]]
             if not all(_HOST.fullmatch(host) for host in hosts):
-                del headers[name]
+                del given[name]
     return event
 
 

@@ -20,6 +20,7 @@ _FORGET_SESSIONS: Final = "DELETE FROM ended_sessions WHERE user_id = %s AND end
 _END_ALL: Final = "UPDATE users SET session_epoch = session_epoch + 1 WHERE id = %s"
 _NAME: Final = "SELECT name FROM users WHERE id = %s"
 _MEMBERSHIPS: Final = "SELECT * FROM find_memberships()"
+_MAY_WRITE: Final = "SELECT may_write(%s, %s)"
 _FIND: Final = "SELECT * FROM find_users(%s, %s, %s, %s, %s, %s)"
 _CREATE: Final = "SELECT create_user(%s, %s)"
 _CHANGE: Final = "SELECT change_user(%s, %s, %s)"
@@ -100,6 +101,12 @@ def memberships(tx: Connection) -> list[Membership]:
     """All that the user of the transaction belongs to, oldest first."""
     with tx.cursor(row_factory=class_row(Membership)) as cursor:
         return cursor.execute(_MEMBERSHIPS).fetchall()
+
+
+def may_write(tx: Connection, user_id: UUID, api_key_id: UUID | None) -> bool:
+    """Whether a user may write in the transaction's workspace now, by this key if one is named."""
+    row = tx.execute(_MAY_WRITE, (user_id, api_key_id)).fetchone()
+    return row is not None and bool(row[0])
 
 
 def page(

@@ -310,6 +310,28 @@ CREATE POLICY creation ON api_keys FOR INSERT TO minirag_app
                 AND (workspace_id IS NULL
                      OR workspace_id = nullif(current_setting('app.workspace_id', true), '')::uuid));
 
+-- To whom a form was given to send a job's file by: when the file comes, they must still be somebody who may.
+ALTER TABLE jobs ADD COLUMN form_user_id uuid, ADD COLUMN form_api_key_id uuid;
+
+-- Whether a user may write in the transaction's workspace, by this key if one is named.
+CREATE FUNCTION may_write(wanted_user uuid, wanted_key uuid)
+RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, public, pg_temp
+AS $$
+    SELECT EXISTS (
+        SELECT FROM users u
+        JOIN workspaces w ON w.id = nullif(current_setting('app.workspace_id', true), '')::uuid AND w.deleted_at IS NULL
+        JOIN user_organizations uo ON uo.organization_id = w.organization_id AND uo.user_id = u.id
+        LEFT JOIN workspace_members m ON m.workspace_id = w.id AND m.user_id = u.id
+        WHERE u.id = wanted_user AND u.status = 'active'
+          AND (uo.role IN ('owner', 'admin') OR m.role IN ('admin', 'editor'))
+    ) AND (wanted_key IS NULL OR EXISTS (
+        SELECT FROM api_keys k
+        WHERE k.id = wanted_key AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
+    ))
+$$;
+
 -- What belongs to no organization: signing in, what operators do to the platform.
 ALTER TABLE audit_log ALTER COLUMN organization_id DROP NOT NULL;
 CREATE POLICY lookup ON audit_log TO minirag_auth USING (true) WITH CHECK (true);
@@ -452,6 +474,7 @@ REVOKE ALL ON FUNCTION find_memberships() FROM PUBLIC;
 REVOKE ALL ON FUNCTION find_people() FROM PUBLIC;
 REVOKE ALL ON FUNCTION find_invitations() FROM PUBLIC;
 REVOKE ALL ON FUNCTION accept_invitation(uuid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION may_write(uuid, uuid) FROM PUBLIC;
 REVOKE ALL ON FUNCTION find_caller(bytea, uuid, integer, uuid, uuid, uuid, boolean, text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION use_login_state(bytea) TO minirag_app;
 GRANT EXECUTE ON FUNCTION sign_in(text, text, text, text, boolean) TO minirag_app;
@@ -459,6 +482,7 @@ GRANT EXECUTE ON FUNCTION find_memberships() TO minirag_app;
 GRANT EXECUTE ON FUNCTION find_people() TO minirag_app;
 GRANT EXECUTE ON FUNCTION find_invitations() TO minirag_app;
 GRANT EXECUTE ON FUNCTION accept_invitation(uuid) TO minirag_app;
+GRANT EXECUTE ON FUNCTION may_write(uuid, uuid) TO minirag_app;
 GRANT EXECUTE ON FUNCTION find_caller(bytea, uuid, integer, uuid, uuid, uuid, boolean, text, text) TO minirag_app;
 ALTER FUNCTION use_login_state(bytea) OWNER TO minirag_auth;
 ALTER FUNCTION sign_in(text, text, text, text, boolean) OWNER TO minirag_auth;
@@ -466,6 +490,7 @@ ALTER FUNCTION find_memberships() OWNER TO minirag_auth;
 ALTER FUNCTION find_people() OWNER TO minirag_auth;
 ALTER FUNCTION find_invitations() OWNER TO minirag_auth;
 ALTER FUNCTION accept_invitation(uuid) OWNER TO minirag_auth;
+ALTER FUNCTION may_write(uuid, uuid) OWNER TO minirag_auth;
 ALTER FUNCTION find_caller(bytea, uuid, integer, uuid, uuid, uuid, boolean, text, text) OWNER TO minirag_auth;
 REVOKE CREATE ON SCHEMA public FROM minirag_auth;
 REVOKE minirag_auth FROM CURRENT_USER;
