@@ -107,6 +107,7 @@ synth: layers ## Synthesize the CloudFormation template into cdk.out
 .PHONY: bench
 bench: $(VENV)/.test .build/.ranks ## Measure: cold starts, retrieval beside its peers; half an hour
 	@$(PY) -m bench.cold_start
+	@$(PY) -m bench.identity
 	@$(MAKE) --no-print-directory $(PEERS)/.installed || echo "The peers could not be installed."
 	@$(PY) -m bench.retrieval $(ARGS)
 

@@ -22,6 +22,9 @@ _CONNECT_SECONDS: Final = 5
 # Nobody waits long for a row that another holds, and nobody who has stopped holds one for long.
 _OPTIONS: Final = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
 
+_BEGIN: Final = "BEGIN"
+_BEGIN_SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ"
+_COMMIT: Final = "COMMIT"
 _SET_TENANT: Final = """
 SELECT set_config('app.workspace_id', %s, true),
        set_config('app.organization_id', %s, true),
@@ -72,12 +75,15 @@ def _open() -> Connection:
 
 
 def _connect() -> Connection:
-    return psycopg.connect(settings.current().database_url, connect_timeout=_CONNECT_SECONDS, options=_OPTIONS)
+    # A statement that comes alone is a transaction by itself; the others begin and end where we say so, since what
+    # psycopg begins by itself it waits for.
+    return psycopg.connect(
+        settings.current().database_url, connect_timeout=_CONNECT_SECONDS, options=_OPTIONS, autocommit=True
+    )
 
 
-def _begin(connection: Connection, tenant: Tenant, isolation: psycopg.IsolationLevel | None) -> None:
-    if connection.isolation_level != isolation:
-        connection.isolation_level = isolation
+def _begin(connection: Connection, tenant: Tenant, begin: LiteralString) -> None:
+    connection.execute(begin)
     ids = (tenant.workspace_id, tenant.organization_id, tenant.user_id)
     settings_of = ["" if one is None else str(one) for one in ids]
     connection.execute(_SET_TENANT, [*settings_of, "on" if tenant.operator else ""], prepare=True)
@@ -91,18 +97,25 @@ def transaction(tenant: Tenant) -> Iterator[Connection]:
     """
     with _lost_is_unavailable():
         try:
-            connection = _open()
-            # BEGIN goes with it in one round trip.
-            with connection.pipeline():
-                _begin(connection, tenant, None)
+            connection = _begun(tenant)
         except psycopg.OperationalError:
             # The connection had died unseen. Nothing has been done yet: try once more.
             close()
-            connection = _open()
-            with connection.pipeline():
-                _begin(connection, tenant, None)
-        with _ended(connection):
+            connection = _begun(tenant)
+        try:
             yield connection
+            connection.execute(_COMMIT)
+        except BaseException:
+            _abandon(connection)
+            raise
+
+
+def _begun(tenant: Tenant) -> Connection:
+    connection = _open()
+    # Both statements in one round trip.
+    with connection.pipeline():
+        _begin(connection, tenant, _BEGIN)
+    return connection
 
 
 @contextmanager
@@ -114,10 +127,14 @@ def snapshot(tenant: Tenant) -> Iterator[Connection]:
     """
     with _lost_is_unavailable():
         connection = _open()
-        with connection.pipeline():
-            _begin(connection, tenant, psycopg.IsolationLevel.REPEATABLE_READ)
-            with _ended(connection):
+        try:
+            with connection.pipeline():
+                _begin(connection, tenant, _BEGIN_SNAPSHOT)
                 yield connection
+                connection.execute(_COMMIT)
+        except BaseException:
+            _abandon(connection)
+            raise
 
 
 def look_up(query: LiteralString, values: Sequence[object]) -> dict[str, Any] | None:
@@ -135,23 +152,17 @@ def look_up(query: LiteralString, values: Sequence[object]) -> dict[str, Any] | 
 
 
 def _look_up(query: LiteralString, values: Sequence[object]) -> dict[str, Any] | None:
-    connection = _open()
-    if connection.isolation_level is not None:
-        connection.isolation_level = None
-    # BEGIN, the statement and COMMIT go together.
-    with connection.pipeline(), connection.cursor(row_factory=dict_row) as cursor:
-        cursor.execute(query, values, prepare=True)
-        with _ended(connection):
-            pass
-        return cursor.fetchone()
+    with _open().cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(query, values, prepare=True).fetchone()
 
 
 @contextmanager
 def aside(tenant: Tenant) -> Iterator[Connection]:
     """As `transaction`, on a connection of its own that lives as long: for a thread beside the one that works."""
     try:
+        # Committed when it is closed, or rolled back if the block raises.
         with _connect() as connection:
-            _begin(connection, tenant, None)
+            _begin(connection, tenant, _BEGIN)
             yield connection
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         raise _unavailable() from error
@@ -170,17 +181,12 @@ def _unavailable() -> Unavailable:
     return Unavailable("The database cannot be reached right now. Try again in a few seconds.")
 
 
-@contextmanager
-def _ended(connection: Connection) -> Iterator[None]:
-    """Commit at the end of the block, or roll back if it raises."""
+def _abandon(connection: Connection) -> None:
+    """Roll back what a block that raised had begun."""
+    if connection.closed or connection.broken:
+        return
     try:
-        yield
-        connection.commit()
-    except BaseException:
-        if not connection.broken:
-            try:
-                connection.rollback()
-            except psycopg.Error:
-                # In a pipeline, an error that nobody had read yet may come up here; what raised first matters more.
-                connection.close()
-        raise
+        connection.rollback()
+    except psycopg.Error:
+        # What raised first matters more.
+        connection.close()
