@@ -125,6 +125,7 @@ def _client() -> oidc.Client:
             "Signing in is not set up here: MINIRAG_PUBLIC_URL, MINIRAG_SESSION_KEYS, MINIRAG_OIDC_CLIENT_ID and "
             "MINIRAG_OIDC_CLIENT_SECRET are needed.",
             code="sign_in_not_configured",
+            retry_after=3600,
         )
     return oidc.Client(
         issuer=current.oidc_issuer,

@@ -489,3 +489,14 @@ def test_another_tenants_ids_are_not_found(
 def test_a_name_is_shown_without_path_or_invisible_characters(api: httpx.Client, tenant: TestTenant) -> None:
     upload(api, tenant, "../../etc/pass\u202ewd.txt", b"text")
     assert sources(api, tenant)[0]["name"] == "passwd.txt"
+
+
+def test_a_form_that_was_cut_off_is_refused_whole(api: httpx.Client, tenant: TestTenant) -> None:
+    part = '--b\r\nContent-Disposition: form-data; name="files"; filename="{}.txt"\r\n\r\nThe lighthouse.\r\n'
+    headers = {**tenant.headers, "Content-Type": "multipart/form-data; boundary=b"}
+    cut = (part.format("one") + part.format("two")).encode()
+    refused = api.post("/api/v1/ingest/files", headers=headers, content=cut)
+    assert (refused.status_code, refused.json()["title"]) == (400, "Malformed request")
+    assert sources(api, tenant) == []
+    whole = api.post("/api/v1/ingest/files", headers=headers, content=cut + b"--b--\r\n")
+    assert (whole.status_code, len(whole.json()["jobs"])) == (202, 2)

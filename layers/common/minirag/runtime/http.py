@@ -41,6 +41,9 @@ LambdaHandler = Callable[[dict[str, Any], Any], dict[str, Any]]
 # How long a REST API waits for its integration, from the request's arrival.
 _GATEWAY_SECONDS: Final = 29.0
 _QUERY_BYTES: Final = 8192
+_BOUNDARY: Final = re.compile(r"""boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))""", re.IGNORECASE)
+# Of a body's end, in which the closing boundary must be; what comes after it is ignored.
+_CLOSING_BYTES: Final = 4096
 _TITLES: Final = {404: NotFound.title, 405: "Method not allowed"}
 
 
@@ -105,6 +108,9 @@ class _Boundary:
                 more = "Larger files are sent by POST /api/v1/ingest/uploads."
                 detail = f"The request body is larger than {limit} bytes. {more}"
                 await _response(problem.of(TooLarge(detail), request_id))(scope, replay, tagged_send)
+            elif _is_cut(request, body.get("body", b"")):
+                detail = "The form ends before its closing boundary: part of it is missing. Send it again, whole."
+                await _response(problem.of(Malformed(detail), request_id))(scope, replay, tagged_send)
             elif len(scope["query_string"]) > _QUERY_BYTES:
                 detail = f"The query string is larger than {_QUERY_BYTES} bytes. Send less, or in the body."
                 await _response(problem.of(Malformed(detail), request_id))(scope, replay, tagged_send)
@@ -118,6 +124,15 @@ class _Boundary:
                 status=status,
                 duration_ms=round((perf_counter() - started) * 1000, 1),
             )
+
+
+def _is_cut(request: Request, body: bytes) -> bool:
+    """Whether the body is a multipart form without its end, of which the parser would drop the last part."""
+    kind, _, parameters = request.headers.get("content-type", "").partition(";")
+    boundary = _BOUNDARY.search(parameters)
+    if kind.strip().lower() != "multipart/form-data" or boundary is None or not body:
+        return False
+    return f"--{boundary[1] or boundary[2]}--".encode("latin-1", "replace") not in body[-_CLOSING_BYTES:]
 
 
 def create_app(name: str) -> FastAPI:
@@ -198,7 +213,7 @@ def remaining_seconds(request: Request, *, reserve: float = 1.0, default: float 
 
 def described(model: type[BaseModel], *, form: bool = False) -> dict[str, Any]:
     """What a route that reads `model` itself adds to its OpenAPI operation; `form`: it is also taken as a form."""
-    schema = {"schema": model.model_json_schema()}
+    schema = {"schema": model.model_json_schema(ref_template="#/components/schemas/{model}")}
     kinds = {"application/json": schema} | ({"application/x-www-form-urlencoded": schema} if form else {})
     return {"requestBody": {"required": True, "content": kinds}}
 
