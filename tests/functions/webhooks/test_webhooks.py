@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ import psycopg
 import pytest
 
 from functions.webhooks.handler import handler
+from minirag.runtime import settings
 from tests.conftest import WEBHOOK_SECRET
 from tests.tenants import TestTenant
 
@@ -24,11 +26,13 @@ def signature(body: bytes, *, secret: str = WEBHOOK_SECRET, at: float | None = N
     return f"t={moment},{scheme}={digest}"
 
 
-def call(body: bytes, header: str | None, *, encoded: bool = False, method: str = "POST") -> tuple[int, dict[str, Any]]:
+def call(
+    body: bytes, header: str | None, *, encoded: bool = False, method: str = "POST", request_id: str = ""
+) -> tuple[int, dict[str, Any]]:
     event = {
         "rawPath": "/",
-        "headers": {} if header is None else {"stripe-signature": header},
-        "requestContext": {"http": {"method": method}},
+        "headers": {"x-request-id": request_id} | ({} if header is None else {"stripe-signature": header}),
+        "requestContext": {"http": {"method": method, "sourceIp": "203.0.113.7"}},
         "body": base64.b64encode(body).decode() if encoded else body.decode("utf-8", "surrogateescape"),
         "isBase64Encoded": encoded,
     }
@@ -62,39 +66,117 @@ def test_an_event_delivered_again_is_recorded_once(superuser: psycopg.Connection
     assert superuser.execute(count, (json.loads(body)["id"],)).fetchone() == (1,)
 
 
-BODY = stripe_event()
+Mutation = Callable[[bytes], tuple[bytes, str | None]]
 
 
-@pytest.mark.parametrize(
-    ("body", "header"),
-    [
-        pytest.param(BODY, None, id="no signature"),
-        pytest.param(BODY, "", id="empty signature"),
-        pytest.param(BODY, "t=1,v1=00", id="nonsense"),
-        pytest.param(BODY, signature(BODY, secret="whsec_other"), id="another secret"),
-        pytest.param(BODY, signature(BODY, scheme="v0"), id="v0 only"),
-        pytest.param(BODY, signature(BODY, at=time.time() - 3600), id="an hour old"),
-        pytest.param(json.dumps(json.loads(BODY), indent=1).encode(), signature(BODY), id="serialized anew"),
-        pytest.param(BODY, "t=1,v1=\u00e9", id="a signature that is not ASCII"),
-        pytest.param(b'{"id": NaN}', signature(b'{"id": NaN}'), id="not JSON"),
-        pytest.param(
-            b'{"id": "e", "type": "t", "n": 1e999}', signature(b'{"id": "e", "type": "t", "n": 1e999}'), id="infinite"
-        ),
-        pytest.param(b"[" * 100_000, signature(b"[" * 100_000), id="endlessly deep"),
-        pytest.param(b"\xff\xfe", signature(b"\xff\xfe"), id="not UTF-8"),
-        pytest.param(b"[]", signature(b"[]"), id="not an object"),
-        pytest.param(b'{"id": 1, "type": null}', signature(b'{"id": 1, "type": null}'), id="wrong types"),
-    ],
-)
-def test_what_stripe_did_not_sign_is_refused(
-    body: bytes, header: str | None, superuser: psycopg.Connection[Any]
-) -> None:
-    before = superuser.execute("SELECT count(*) FROM organization_billing_events").fetchone()
-    status, problem = call(body, header, encoded=True)
+def signed(body: bytes) -> tuple[bytes, str]:
+    return body, signature(body)
+
+
+def two_wrong(body: bytes) -> tuple[bytes, str]:
+    """As during a rotation of the secret, but neither is ours."""
+    other = signature(body, secret="whsec_other")
+    return body, f"{other},v1={'0' * 64}"
+
+
+def moved(body: bytes) -> tuple[bytes, str]:
+    """A recorded signature, whose time is made newer."""
+    old = signature(body, at=time.time() - 3600)
+    return body, f"t={int(time.time())},{old.partition(',')[2]}"
+
+
+# What is wrong with an event that Stripe signed, made when it is sent: a signature is good for five minutes.
+MUTATIONS: dict[str, Mutation] = {
+    "no signature": lambda body: (body, None),
+    "empty signature": lambda body: (body, ""),
+    "nonsense": lambda body: (body, "t=1,v1=00"),
+    "a time alone": lambda body: (body, f"t={int(time.time())}"),
+    "a signature without a time": lambda body: (body, signature(body).partition(",")[2]),
+    "another secret": lambda body: (body, signature(body, secret="whsec_other")),
+    "an empty secret": lambda body: (body, signature(body, secret="")),
+    "two signatures, both wrong": two_wrong,
+    "v0 only": lambda body: (body, signature(body, scheme="v0")),
+    "v2 only": lambda body: (body, signature(body, scheme="v2")),
+    "an hour old": lambda body: (body, signature(body, at=time.time() - 3600)),
+    "just too old": lambda body: (body, signature(body, at=time.time() - 302)),
+    "of the future": lambda body: (body, signature(body, at=time.time() + 3600)),
+    "a changed time": moved,
+    "a cut signature": lambda body: (body, signature(body)[:-1]),
+    "a signature in capitals": lambda body: (body, signature(body).upper().replace("V1", "v1").replace("T=", "t=")),
+    "a signature that is not ASCII": lambda body: (body, f"{signature(body)}é"),
+    "the header of another event": lambda body: (body, signature(stripe_event())),
+    "serialized anew": lambda body: (json.dumps(json.loads(body), indent=1).encode(), signature(body)),
+    "a truncated body": lambda body: (body[:-1], signature(body)),
+    "a longer body": lambda body: (body + b"\n", signature(body)),
+    "a changed byte": lambda body: (body.replace(b"updated", b"deleted"), signature(body)),
+    "no body": lambda body: (b"", signature(body)),
+}
+NO_EVENTS: dict[str, bytes] = {
+    "not UTF-8": b"\xff\xfe",
+    "not JSON": b'{"id": NaN}',
+    "cut JSON": b'{"id": "e", "type": "t"',
+    "infinite": b'{"id": "e", "type": "t", "n": 1e999}',
+    "endlessly deep": b"[" * 100_000,
+    "not an object": b"[]",
+    "wrong types": b'{"id": 1, "type": null}',
+    "no id": b'{"type": "t"}',
+}
+REFUSED = MUTATIONS | {name: lambda _, body=body: signed(body) for name, body in NO_EVENTS.items()}
+
+
+def assert_refused(answer: tuple[int, dict[str, Any]]) -> None:
+    status, problem = answer
     assert status == 400
     assert problem["status"] == 400
     assert problem["request_id"].startswith("req_")
-    assert superuser.execute("SELECT count(*) FROM organization_billing_events").fetchone() == before
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_stripe_did_not_sign_or_is_no_event_is_refused(
+    kind: str, tenant: TestTenant, superuser: psycopg.Connection[Any]
+) -> None:
+    rows = "SELECT (SELECT count(*) FROM organization_billing_events), (SELECT count(*) FROM audit_log)"
+    before = superuser.execute(rows).fetchone()
+    body = stripe_event(tenant.customer_id)
+    assert_refused(call(*REFUSED[kind](body), encoded=True))
+    assert superuser.execute(rows).fetchone() == before
+    # It was what was changed: as Stripe signed it, it is good.
+    assert call(*signed(body))[0] == 200
+
+
+@pytest.mark.parametrize("broken", ["%", "A", "é", "e30\n%%"])
+def test_a_body_that_is_not_the_base64_that_it_claims_to_be_is_refused(broken: str) -> None:
+    headers = {"stripe-signature": signature(b"{}")}
+    context = {"http": {"method": "POST"}}
+    event = {"rawPath": "/", "headers": headers, "requestContext": context, "body": broken, "isBase64Encoded": True}
+    response = handler(event, None)
+    assert_refused((response["statusCode"], json.loads(response["body"])))
+
+
+def test_during_a_rotation_either_secret_signs(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("MINIRAG_STRIPE_WEBHOOK_SECRET", f"whsec_new,{WEBHOOK_SECRET}")
+        settings.current.cache_clear()
+        for secret in ("whsec_new", WEBHOOK_SECRET):
+            body = stripe_event()
+            assert call(body, signature(body, secret=secret))[0] == 200
+        body = stripe_event()
+        assert_refused(call(body, signature(body, secret="whsec_older")))
+    settings.current.cache_clear()
+
+
+def test_a_recorded_event_leaves_one_line_in_the_audit_log(
+    tenant: TestTenant, superuser: psycopg.Connection[Any]
+) -> None:
+    body = stripe_event(tenant.customer_id)
+    for _ in range(2):
+        call(body, signature(body), request_id="stripe-1")
+    rows = superuser.execute(
+        "SELECT action, target, detail, request_id, ip, user_id FROM audit_log WHERE organization_id = %s",
+        (tenant.organization_id,),
+    ).fetchall()
+    detail = {"type": "customer.subscription.updated"}
+    assert rows == [("billing.event", json.loads(body)["id"], detail, "stripe-1", "203.0.113.7", None)]
 
 
 def test_what_cannot_be_stored_is_replaced_and_the_event_recorded() -> None:

@@ -17,52 +17,121 @@ from minirag.runtime.migrate import Migration, migrate
 from tests.tenants import TestTenant
 
 TABLES = """
-SELECT c.relname, c.relrowsecurity, c.relforcerowsecurity, pg_get_userbyid(c.relowner),
-       obj_description(c.oid, 'pg_class')
+SELECT c.relname, obj_description(c.oid, 'pg_class')
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p')
 """
 POLICIES = """
-SELECT tablename, qual, with_check FROM pg_policies WHERE schemaname = 'public' AND 'minirag_app' = ANY (roles)
+SELECT tablename, cmd, qual, with_check FROM pg_policies
+WHERE schemaname = 'public' AND (roles && ARRAY['minirag_app', 'public']::name[])
 """
+# By column too: a right to one column is a right to the table's rows.
+GRANTS = """
+SELECT table_name, privilege_type FROM information_schema.role_table_grants
+WHERE table_schema = 'public' AND grantee IN (%(role)s, 'PUBLIC')
+UNION
+SELECT table_name, privilege_type FROM information_schema.role_column_grants
+WHERE table_schema = 'public' AND grantee IN (%(role)s, 'PUBLIC')
+"""
+COLUMN_GRANTS = """
+SELECT c.table_name, array_agg(c.column_name::text ORDER BY c.column_name)
+FROM information_schema.role_column_grants c
+WHERE c.table_schema = 'public' AND c.grantee = %(role)s AND c.privilege_type = 'UPDATE' AND NOT EXISTS (
+    SELECT FROM information_schema.role_table_grants t
+    WHERE (t.table_schema, t.grantee, t.table_name, t.privilege_type) = ('public', c.grantee, c.table_name, 'UPDATE')
+)
+GROUP BY c.table_name
+"""
+# Which half of a policy a command is held to.
+HALVES = {"SELECT": ("using",), "INSERT": ("check",), "UPDATE": ("using", "check"), "DELETE": ("using",)}
+# Nobody's rows, or a table that only the look-ups read.
+NO_POLICY = {"audit_chain", "used_login_states", "user_identities"}
+
+# What operators see and do across tenants: each refuses without app.operator = 'on'.
+OPERATORS = {
+    "change_organization", "change_user", "count_everything", "create_user", "find_api_keys", "find_audit",
+    "find_organizations", "find_users", "find_workspaces", "next_generations", "revoke_api_key", "verify_audit_log",
+}  # fmt: skip
+# What is needed before a tenant is known, or beside it.
+LOOKUPS = {
+    "accept_invitation", "find_caller", "find_index_garbage", "find_invitations", "find_lost_jobs", "find_memberships",
+    "find_people", "may_write", "record_billing_event", "seal_audit_log", "sign_in", "use_login_state",
+}  # fmt: skip
+# What they read and write, as the role that cannot log in; of an UPDATE the columns.
+AUTH: dict[str, set[str]] = {
+    "api_keys": {"SELECT", "UPDATE"},
+    "audit_chain": {"SELECT", "INSERT"},
+    "audit_log": {"SELECT", "INSERT"},
+    "ended_sessions": {"SELECT"},
+    "invitations": {"SELECT", "UPDATE"},
+    "jobs": {"SELECT"},
+    "lexical_tombstones": {"SELECT"},
+    "organization_billing_events": {"SELECT", "INSERT"},
+    "organizations": {"SELECT", "UPDATE"},
+    "used_login_states": {"SELECT", "INSERT", "DELETE"},
+    "user_identities": {"SELECT", "INSERT"},
+    "user_organizations": {"SELECT", "INSERT"},
+    "users": {"SELECT", "INSERT", "UPDATE"},
+    "workspace_members": {"SELECT", "INSERT"},
+    "workspace_quota_settings": {"SELECT"},
+    "workspace_totals": {"SELECT"},
+    "workspace_usage_counters": {"SELECT", "INSERT", "UPDATE"},
+    "workspaces": {"SELECT", "UPDATE"},
+}
+AUTH_UPDATES = {
+    "api_keys": ["last_used_at", "refused_at", "revoked_at"],
+    "invitations": ["ended_at"],
+    "organizations": ["billing_status", "name", "plan"],
+    "users": ["email", "last_sign_in_at", "name", "refused_at", "role", "session_epoch", "status"],
+    "workspaces": ["generation"],
+}
 WORKSPACE = "(NULLIF(current_setting('app.workspace_id'::text, true), ''::text))::uuid"
 
 
-def test_every_tenant_table_has_row_level_security_enabled_and_forced(superuser: psycopg.Connection[Any]) -> None:
-    tables = superuser.execute(TABLES).fetchall()
-    without = [name for name, enabled, forced, _, _ in tables if not (enabled and forced)]
-    assert without == ["schema_migrations"]
-    assert {owner for *_, owner, _ in tables} == {"minirag_owner"}
-    print(f"{len(tables) - 1} of {len(tables) - 1} tenant tables")
+def _grants(superuser: psycopg.Connection[Any], role: str) -> dict[str, set[str]]:
+    granted: dict[str, set[str]] = {}
+    for table, privilege in superuser.execute(GRANTS.encode(), {"role": role}).fetchall():
+        granted.setdefault(table, set()).add(privilege)
+    return granted
 
 
-def test_every_table_names_its_scope_and_has_the_policy_of_it(superuser: psycopg.Connection[Any]) -> None:
-    policies: dict[str, list[tuple[str, str]]] = {}
-    for table, using, check in superuser.execute(POLICIES).fetchall():
-        policies.setdefault(table, []).append((using, check))
-    for table, *_, comment in superuser.execute(TABLES).fetchall():
+def test_every_table_names_its_scope_and_has_the_policies_of_it_for_all_that_is_granted(
+    superuser: psycopg.Connection[Any],
+) -> None:
+    policies: dict[tuple[str, str], list[dict[str, str | None]]] = {}
+    for table, command, using, check in superuser.execute(POLICIES).fetchall():
+        for one in HALVES if command == "ALL" else [command]:
+            halves = {"using": using, "check": check}
+            policies.setdefault((table, one), []).append({half: halves[half] for half in HALVES[one]})
+    granted, commands = _grants(superuser, "minirag_app"), 0
+    for table, comment in superuser.execute(TABLES).fetchall():
         scope = str(comment).removeprefix("scope: ")
         assert scope in {"global", "organization", "workspace"}, f"{table} names no scope"
-        if table == "schema_migrations":
+        if table == "schema_migrations" or table in NO_POLICY:
+            assert granted.get(table, set()) == set()
+            assert not any(one == table for one, _ in policies)
             continue
-        assert policies[table], f"{table} has no policy"
-        for using, check in policies[table]:
-            assert using == check, f"{table}: what can be read and what can be written differ"
-            assert "current_setting('app." in using
-            assert "select" not in using.lower(), f"{table}: a sub-select hides the condition's selectivity"
+        assert granted[table] <= set(HALVES), f"{table}: a right that no policy holds"
+        for command in granted[table]:
+            found = policies.get((table, command), [])
+            assert found, f"{table} has no policy for {command}"
+            commands += 1
+            for halves in found:
+                _assert_bound(table, scope, command, halves)
+    print(f"{commands} commands of {len(granted)} tables")
+
+
+def _assert_bound(table: str, scope: str, command: str, halves: dict[str, str | None]) -> None:
+    for condition in halves.values():
+        assert condition is not None, f"{table}: {command} is not held to anything"
+        assert "current_setting('app." in condition
+        assert "select" not in condition.lower(), f"{table}: a sub-select hides the condition's selectivity"
+        # One condition beside another loosens nothing, unless it is an alternative.
+        alternatives = " OR " in condition
+        assert not alternatives or (table, command) in {("api_keys", "INSERT"), ("audit_log", "INSERT")}
         if scope == "workspace" and table not in {"workspaces", "api_keys"}:
-            assert [using for using, _ in policies[table]] == [f"(workspace_id = {WORKSPACE})"]
-
-
-def test_the_application_role_owns_nothing_and_bypasses_nothing(superuser: psycopg.Connection[Any]) -> None:
-    role = superuser.execute(
-        "SELECT rolsuper, rolbypassrls, rolcreaterole, rolcreatedb FROM pg_roles WHERE rolname = 'minirag_app'"
-    ).fetchone()
-    assert role == (False, False, False, False)
-    owned = "SELECT count(*) FROM pg_class WHERE relowner = 'minirag_app'::regrole"
-    assert superuser.execute(owned).fetchone() == (0,)
-    member = "SELECT count(*) FROM pg_auth_members WHERE member = 'minirag_app'::regrole"
-    assert superuser.execute(member).fetchone() == (0,)
+            assert condition == f"(workspace_id = {WORKSPACE})"
+    assert len(set(halves.values())) == 1, f"{table}: what can be read and what can be written differ"
 
 
 def test_only_the_named_lookups_cross_tenants(superuser: psycopg.Connection[Any]) -> None:
@@ -71,47 +140,58 @@ def test_only_the_named_lookups_cross_tenants(superuser: psycopg.Connection[Any]
         "WHERE prosecdef AND pronamespace = 'public'::regnamespace ORDER BY proname"
     ).fetchall()
     path = '{"search_path=pg_catalog, public, pg_temp"}'
-    assert definers == [
-        ("find_caller_by_api_key", "minirag_auth", path),
-        ("find_index_garbage", "minirag_auth", path),
-        ("find_lost_jobs", "minirag_auth", path),
-        ("record_billing_event", "minirag_auth", path),
-    ]
-    auth = superuser.execute("SELECT rolcanlogin, rolbypassrls FROM pg_roles WHERE rolname = 'minirag_auth'").fetchone()
-    assert auth == (False, False)
+    assert definers == [(name, "minirag_auth", path) for name in sorted(OPERATORS | LOOKUPS)]
+    auth = superuser.execute(
+        "SELECT rolcanlogin, rolbypassrls, rolsuper, rolcreaterole FROM pg_roles WHERE rolname = 'minirag_auth'"
+    ).fetchone()
+    assert auth == (False, False, False, False)
+    for count in (
+        # An ACL that is null leaves a function to everybody.
+        """SELECT count(*) FROM pg_proc p
+           WHERE (p.prosecdef OR p.proowner = 'minirag_auth'::regrole) AND p.pronamespace = 'public'::regnamespace
+             AND has_function_privilege('public', p.oid, 'EXECUTE')""",
+        """SELECT count(*) FROM pg_auth_members
+           WHERE roleid = 'minirag_auth'::regrole AND (inherit_option OR set_option)""",
+        "SELECT has_schema_privilege('minirag_auth', 'public', 'CREATE')::integer",
+        "SELECT count(*) FROM pg_class WHERE relowner = 'minirag_auth'::regrole",
+    ):
+        assert superuser.execute(count.encode()).fetchone() == (0,), count
 
 
-def _count(connection: psycopg.Connection[Any], table: str, tenant: TestTenant | None) -> int:
-    from psycopg import sql
+def test_the_lookups_have_policies_and_rights_for_just_what_they_need(superuser: psycopg.Connection[Any]) -> None:
+    policies = superuser.execute(
+        "SELECT DISTINCT tablename FROM pg_policies WHERE 'minirag_auth' = ANY (roles) ORDER BY tablename"
+    ).fetchall()
+    assert [table for (table,) in policies] == sorted(AUTH)
+    granted = _grants(superuser, "minirag_auth")
+    columns = dict(superuser.execute(COLUMN_GRANTS.encode(), {"role": "minirag_auth"}).fetchall())
+    assert columns == AUTH_UPDATES
+    assert granted == AUTH
 
-    with connection.transaction():
-        connection.execute(
-            "SELECT set_config('app.workspace_id', %s, true), set_config('app.organization_id', %s, true), "
-            "set_config('app.user_id', %s, true)",
-            [str(one) for one in (tenant.workspace_id, tenant.organization_id, tenant.user_id)] if tenant else [""] * 3,
-        )
-        row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))).fetchone()
+
+@pytest.mark.parametrize("function", sorted(OPERATORS))
+def test_what_operators_do_is_refused_to_others(
+    postgres: Postgres, function: str, superuser: psycopg.Connection[Any], tenant: TestTenant
+) -> None:
+    row = superuser.execute(
+        "SELECT ARRAY(SELECT format_type(one, NULL) FROM unnest(proargtypes) AS one) FROM pg_proc WHERE proname = %s",
+        (function,),
+    ).fetchone()
     assert row is not None
-    return int(row[0])
+    given = {"create_user": "'operators@example.com', ''"}.get(function, ", ".join(f"NULL::{one}" for one in row[0]))
+    with psycopg.connect(postgres.app_url, autocommit=True) as connection:
 
+        def call(operator: str | None) -> None:
+            with connection.transaction(force_rollback=True):
+                connection.execute("SELECT set_config('app.user_id', %s, true)", (str(tenant.user_id),))
+                if operator is not None:
+                    connection.execute("SELECT set_config('app.operator', %s, true)", (operator,))
+                connection.execute(f"SELECT * FROM {function}({given})".encode())
 
-@pytest.mark.parametrize("table", ["users", "organizations", "workspaces", "workspace_members", "user_organizations"])
-def test_a_tenant_sees_its_own_rows_only(postgres: Postgres, table: str, make_tenant: Any) -> None:
-    one, _other = make_tenant(), make_tenant()
-    with psycopg.connect(postgres.app_url) as connection:
-        assert _count(connection, table, one) == 1
-        assert _count(connection, table, None) == 0
-
-
-def test_a_tenant_cannot_write_another_tenants_row(postgres: Postgres, make_tenant: Any) -> None:
-    one, other = make_tenant(), make_tenant()
-    with psycopg.connect(postgres.app_url) as connection:
-        connection.execute("SELECT set_config('app.workspace_id', %s, false)", [str(one.workspace_id)])
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            connection.execute(
-                "INSERT INTO sources (workspace_id, id, name, uri) VALUES (%s, %s, 'x', 'x')",
-                (other.workspace_id, uuid4()),
-            )
+        for operator in (None, "", "off", "true", "ON"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege, match="only operators"):
+                call(operator)
+        call("on")
 
 
 def test_the_application_cannot_change_the_audit_log(postgres: Postgres) -> None:
