@@ -31,6 +31,9 @@ class Route(NamedTuple):
 ROUTES: Final[tuple[Route, ...]] = (
     Route("POST", "/api/v1/ask", "ask", READ),
     Route("POST", "/api/v1/search", "ask", READ),
+    Route("GET", "/api/v1/answers", "ask", READ),
+    Route("GET", "/api/v1/answers/{answer_id}", "ask", READ),
+    Route("POST", "/api/v1/answers/{answer_id}/feedback", "ask", READ),
     Route("POST", "/api/v1/ingest/files", "ingest", WRITE),
     Route("POST", "/api/v1/ingest/text", "ingest", WRITE),
     Route("POST", "/api/v1/ingest/uploads", "ingest", WRITE),

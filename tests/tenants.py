@@ -87,3 +87,16 @@ def add_key(
                 "UPDATE api_keys SET expires_at = now() - interval '1 second' WHERE key_hash = %s", (key.key_hash,)
             )
     return key.key
+
+
+def add_member(superuser_url: str, tenant: TestTenant, *, role: str, scopes: Sequence[str] = ("read", "write")) -> str:
+    """The key of somebody else of the tenant's organization, with this role in its workspace."""
+    key = new_key()
+    values = {
+        "organization": tenant.organization_id, "workspace": tenant.workspace_id, "user": uuid4(), "role": role,
+        "organization_role": "member", "hash": key.key_hash, "tied": None, "scopes": list(scopes),
+    }  # fmt: skip
+    with psycopg.connect(superuser_url) as connection:
+        for statement in (_USER, _MEMBER, _WORKSPACE_MEMBER, _KEY):
+            connection.execute(statement, values)
+    return key.key

@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from time import perf_counter
 from typing import Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from functions.ask import cite, prompt, support
 from functions.ask.rank import Candidate, Fusion
 from functions.ask.retrieve import Retrieved, retrieve
-from minirag.knowledge import texts
+from minirag.knowledge import answers, texts
 from minirag.knowledge.chunks import Chunk
 from minirag.knowledge.cost import cost_usd
 from minirag.knowledge.embeddings.choose import embedder as choose_embedder
@@ -20,6 +21,7 @@ from minirag.knowledge.llm import Completion, Passage
 from minirag.knowledge.llm.choose import EXTRACTIVE
 from minirag.knowledge.llm.choose import provider as choose_provider
 from minirag.runtime import db, settings, telemetry
+from minirag.tenancy import quotas
 from minirag.tenancy.identity import Caller
 
 _NEAREST: Final = 3
@@ -64,6 +66,7 @@ class Usage:
 class Answer:
     """An answer whose every citation was checked, or a plain sentence that there is none."""
 
+    id: UUID
     text: str
     outcome: str
     score: float
@@ -100,26 +103,19 @@ def answer(caller: Caller, question: Question, *, seconds: float) -> Answer:
         Passage(marker, chunk.id, chunk.source_id, chunk.source_name, chunk.content, candidate.score)
         for marker, (candidate, chunk) in enumerate(retrieved.found, 1)
     ]
-    completion = Completion("", provider.model, 0, 0)
+    completion, prompt_hash = Completion("", provider.model, 0, 0), None
     # A model says itself when the passages do not answer; the extractive answerer would always find a sentence.
     if passages and (provider.name != EXTRACTIVE or _answerable(question, retrieved)):
         left = seconds - (perf_counter() - started)
         weights = {term: retrieved.statistics.idf(term) for term in terms(question.query, retrieved.language)}
-        completion = provider.complete(
-            prompt.build(question.query, passages, weights, retrieved.language), seconds=left
-        )
+        asked = prompt.build(question.query, passages, weights, retrieved.language)
+        prompt_hash = prompt.digest(asked)
+        completion = provider.complete(asked, seconds=left)
     draft = "" if prompt.declined(completion.text) else completion.text
     verified, citations = _verify(caller, draft, passages, retrieved)
     answered = bool(citations)
-    telemetry.event(
-        "ask.completed",
-        outcome="answered" if answered else "no_answer",
-        provider=provider.name,
-        chunks=len(passages),
-        citations=len(citations),
-        duration_ms=round((perf_counter() - started) * 1000, 1),
-    )
-    return Answer(
+    answer = Answer(
+        id=uuid4(),
         text=verified.text if answered else _no_answer(retrieved),
         outcome="answered" if answered else "no_answer",
         score=verified.score if answered else 0.0,
@@ -129,6 +125,74 @@ def answer(caller: Caller, question: Question, *, seconds: float) -> Answer:
         model=completion.model,
         usage=_usage(completion, retrieved),
     )
+    took_ms = (perf_counter() - started) * 1000
+    _record(caller, question, answer, prompt_hash, took_ms)
+    telemetry.event(
+        "ask.completed",
+        answer_id=str(answer.id),
+        outcome=answer.outcome,
+        provider=provider.name,
+        chunks=len(passages),
+        citations=len(citations),
+        duration_ms=round(took_ms, 1),
+    )
+    return answer
+
+
+def _record(caller: Caller, question: Question, answer: Answer, prompt_hash: bytes | None, took_ms: float) -> None:
+    """Keep the answer for who asked, and count what it cost."""
+    logged = answers.Logged(
+        id=answer.id,
+        user_id=caller.user_id,
+        question=question.query,
+        answer=answer.text,
+        outcome=answer.outcome,
+        score=answer.score,
+        provider=answer.provider,
+        model=answer.model,
+        generation=caller.generation,
+        k=question.k,
+        filters=question.filters.given(),
+        passages=[
+            {
+                "chunk_id": str(chunk.id),
+                "source_id": str(chunk.source_id),
+                "score": round(candidate.score, 6),
+                "keyword": candidate.keyword_rank,
+                "vector": candidate.vector_rank,
+            }
+            for candidate, chunk in answer.found
+        ],
+        citations=[
+            {
+                "marker": one.marker,
+                "chunk_id": str(one.chunk_id),
+                "source_id": str(one.source_id),
+                "page": one.page,
+                "start": one.start,
+                "end": one.end,
+            }
+            for one in answer.citations
+        ],
+        prompt_tokens=answer.usage.prompt_tokens,
+        completion_tokens=answer.usage.completion_tokens,
+        embedding_tokens=answer.usage.embedding_tokens,
+        cost_usd=answer.usage.cost_usd,
+        duration_ms=round(took_ms),
+        created_at=datetime.now(UTC),
+    )
+    source_ids = list({chunk.source_id for _, chunk in answer.found})
+    with db.transaction(caller.tenant) as tx:
+        answers.record(
+            tx,
+            caller.workspace_id,
+            logged,
+            api_key_id=caller.api_key_id,
+            source_ids=source_ids,
+            prompt_hash=prompt_hash,
+        )
+        if answer.usage.cost_usd:
+            quotas.add_cost(tx, caller.workspace_id, answer.usage.cost_usd)
 
 
 def _answerable(question: Question, retrieved: Retrieved) -> bool:

@@ -201,6 +201,7 @@ class SearchOut(BaseModel):
 class AskOut(BaseModel):
     """An answer; `score` is the supported share of its claims, `outcome` answered or no_answer."""
 
+    answer_id: UUID
     answer: str
     outcome: str
     citations: list[CitationOut]
@@ -217,6 +218,7 @@ class AskOut(BaseModel):
     def of(cls, answer: Answer, request_id: str) -> "AskOut":
         cost = answer.usage.cost_usd
         return cls(
+            answer_id=answer.id,
             answer=answer.text,
             chunks=[ChunkOut.of(candidate, chunk) for candidate, chunk in answer.found],
             score=round(answer.score, 4),

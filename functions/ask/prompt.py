@@ -1,5 +1,6 @@
 """The prompt: passages with markers, and how to answer from them. Pure."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -23,6 +24,11 @@ You answer questions from passages of the asker's own documents.
 def declined(completion: str) -> bool:
     """Whether a model said that the passages do not answer: that alone, for a document may hold the word."""
     return completion.strip().rstrip(".") == NO_ANSWER
+
+
+def digest(prompt: Prompt) -> bytes:
+    """SHA-256 of what a model is given, by which it shows later whether it would be given the same."""
+    return hashlib.sha256(f"{prompt.version}\0{prompt.system}\0{prompt.user}".encode("utf-8", "replace")).digest()
 
 
 def build(

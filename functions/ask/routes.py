@@ -5,16 +5,18 @@ from typing import Annotated
 from fastapi import Request
 
 from functions.ask import answer as path
+from functions.ask import log
 from functions.ask.answer import Question
+from functions.ask.app import app
 from functions.ask.bodies import AskIn, AskOut, ChunkOut, ExplanationOut, QuestionIn, SearchIn, SearchOut
 from functions.ask.explain import explain
 from minirag.knowledge.filters import Filters
-from minirag.runtime.http import create_app, described, remaining_seconds
+from minirag.runtime.http import described, remaining_seconds
 from minirag.tenancy.access import body_of, needs
 from minirag.tenancy.identity import Caller
 from minirag.tenancy.roles import READ
 
-app = create_app("ask")
+__all__ = ["app", "log"]
 
 
 @app.post("/api/v1/ask", response_model=AskOut, openapi_extra=described(AskIn, form=True))

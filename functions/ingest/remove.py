@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from functions.ingest import send
-from minirag.knowledge import chunks, duplicates, jobs, sources, texts
+from minirag.knowledge import answers, chunks, duplicates, jobs, sources, texts
 from minirag.knowledge.lexical import index as lexical
 from minirag.knowledge.vectors import staged
 from minirag.knowledge.vectors import store as vectors
@@ -42,6 +42,7 @@ def clear(tx: Connection, workspace_id: UUID, source: sources.Locked, *, sequenc
     queued, released = release_duplicates(tx, workspace_id, source.id)
     removed = clear_content(tx, workspace_id, source.id)
     staged.clear(tx, workspace_id, source.id)
+    answers.empty(tx, source.id)
     sources.bury(tx, workspace_id, source.id, sequencer=sequencer)
     quotas.add(tx, workspace_id, chunks=-removed, size=-released - (source.size if source.counted else 0))
     workspaces.next_generation(tx, workspace_id)

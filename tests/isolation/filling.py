@@ -38,8 +38,10 @@ def fill(
     sent = api.post("/api/v1/ingest/text", headers=tenant.headers, json={"title": name, "text": f"{_TEXT} {name}"})
     assert sent.status_code == 202, sent.text
     deliver()
-    asked = api.post("/api/v1/search", headers=tenant.headers, json={"query": "lighthouse"})
-    assert len(asked.json()["chunks"]) == 1
+    asked = api.post("/api/v1/ask", headers=tenant.headers, json={"query": "How high was the lighthouse?"}).json()
+    assert len(asked["chunks"]) == 1
+    rated = f"/api/v1/answers/{asked['answer_id']}/feedback"
+    assert api.post(rated, headers=tenant.headers, json={"verdict": "up"}).status_code == 200
     tenants.add_key(url, tenant, scopes=["read"], tied=True)
     with db.transaction(everywhere) as tx:
         quotas.set_limits(tx, tenant.workspace_id, quotas.Limits(cost_limit_usd_a_month=Decimal(1_000_000)))

@@ -54,11 +54,13 @@ OPERATORS = {
 }  # fmt: skip
 # What is needed before a tenant is known, or beside it.
 LOOKUPS = {
-    "accept_invitation", "find_caller", "find_index_garbage", "find_invitations", "find_lost_jobs", "find_memberships",
-    "find_people", "may_write", "record_billing_event", "seal_audit_log", "sign_in", "use_login_state",
+    "accept_invitation", "empty_answers", "find_caller", "find_index_garbage", "find_invitations", "find_lost_jobs",
+    "find_memberships", "find_people", "may_write", "record_billing_event", "seal_audit_log", "sign_in",
+    "use_login_state",
 }  # fmt: skip
 # What they read and write, as the role that cannot log in; of an UPDATE the columns.
 AUTH: dict[str, set[str]] = {
+    "answers": {"SELECT", "UPDATE"},
     "api_keys": {"SELECT", "UPDATE"},
     "audit_chain": {"SELECT", "INSERT"},
     "audit_log": {"SELECT", "INSERT"},
@@ -79,12 +81,17 @@ AUTH: dict[str, set[str]] = {
     "workspaces": {"SELECT", "UPDATE"},
 }
 AUTH_UPDATES = {
+    "answers": ["answer", "citations"],
     "api_keys": ["last_used_at", "refused_at", "revoked_at"],
     "invitations": ["ended_at"],
     "organizations": ["billing_status", "name", "plan"],
     "users": ["email", "last_sign_in_at", "name", "refused_at", "role", "session_epoch", "status"],
     "workspaces": ["generation"],
 }
+# What belongs to one user within a workspace, whose admins see it too.
+OF_ONE_USER = {"answers", "answer_feedback"}
+ALTERNATIVES = {("api_keys", "INSERT"), ("audit_log", "INSERT"), *((table, "SELECT") for table in OF_ONE_USER)}
+USER = "(NULLIF(current_setting('app.user_id'::text, true), ''::text))::uuid"
 WORKSPACE = "(NULLIF(current_setting('app.workspace_id'::text, true), ''::text))::uuid"
 
 
@@ -128,8 +135,11 @@ def _assert_bound(table: str, scope: str, command: str, halves: dict[str, str | 
         assert "select" not in condition.lower(), f"{table}: a sub-select hides the condition's selectivity"
         # One condition beside another loosens nothing, unless it is an alternative.
         alternatives = " OR " in condition
-        assert not alternatives or (table, command) in {("api_keys", "INSERT"), ("audit_log", "INSERT")}
-        if scope == "workspace" and table not in {"workspaces", "api_keys"}:
+        assert not alternatives or (table, command) in ALTERNATIVES
+        if table in OF_ONE_USER:
+            assert condition.startswith(f"((workspace_id = {WORKSPACE}) AND ")
+            assert f"user_id = {USER}" in condition
+        elif scope == "workspace" and table not in {"workspaces", "api_keys"}:
             assert condition == f"(workspace_id = {WORKSPACE})"
     assert len(set(halves.values())) == 1, f"{table}: what can be read and what can be written differ"
 

@@ -22,6 +22,14 @@ class Filters:
         """The values of the statements' placeholders."""
         return asdict(self)
 
+    def given(self) -> dict[str, Any]:
+        """The conditions that were set, as JSON holds them."""
+        conditions = {name: value for name, value in asdict(self).items() if value is not None}
+        return {
+            name: [str(one) for one in value] if isinstance(value, list) else str(value)
+            for name, value in conditions.items()
+        }
+
     def unmet(
         self, source_id: UUID, *, kind: str | None, tags: Sequence[str], language: str | None, created_at: datetime
     ) -> list[str]:

@@ -29,7 +29,8 @@ _SET_TENANT: Final = """
 SELECT set_config('app.workspace_id', %s, true),
        set_config('app.organization_id', %s, true),
        set_config('app.user_id', %s, true),
-       set_config('app.operator', %s, true)
+       set_config('app.operator', %s, true),
+       set_config('app.workspace_admin', %s, true)
 """
 
 _connection: Connection | None = None
@@ -39,13 +40,15 @@ _connection: Connection | None = None
 class Tenant:
     """For whom a transaction runs; rows of what is left out are not seen.
 
-    `operator`: it may call the functions that see across tenants (migrations/0012_operators.sql).
+    `operator`: it may call the functions that see across tenants (migrations/0012_operators.sql). `workspace_admin`: in
+    the workspace it sees also what belongs to others (migrations/0013_answers.sql).
     """
 
     workspace_id: UUID | None = None
     organization_id: UUID | None = None
     user_id: UUID | None = None
     operator: bool = False
+    workspace_admin: bool = False
 
 
 NOBODY: Final = Tenant()
@@ -86,7 +89,11 @@ def _begin(connection: Connection, tenant: Tenant, begin: LiteralString) -> None
     connection.execute(begin)
     ids = (tenant.workspace_id, tenant.organization_id, tenant.user_id)
     settings_of = ["" if one is None else str(one) for one in ids]
-    connection.execute(_SET_TENANT, [*settings_of, "on" if tenant.operator else ""], prepare=True)
+    connection.execute(
+        _SET_TENANT,
+        [*settings_of, *("on" if one else "" for one in (tenant.operator, tenant.workspace_admin))],
+        prepare=True,
+    )
 
 
 @contextmanager

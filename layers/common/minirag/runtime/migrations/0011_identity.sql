@@ -130,6 +130,13 @@ ALTER TABLE workspaces
     -- Nobody is in a deleted workspace; it held no documents any more.
     ADD COLUMN deleted_at timestamptz;
 GRANT UPDATE (deleted_at) ON workspaces TO minirag_app;
+-- A workspace is made by its organization; from inside it is only seen and changed.
+DROP POLICY workspace ON workspaces;
+CREATE POLICY workspace ON workspaces FOR SELECT TO minirag_app
+    USING (id = nullif(current_setting('app.workspace_id', true), '')::uuid);
+CREATE POLICY workspace_change ON workspaces FOR UPDATE TO minirag_app
+    USING      (id = nullif(current_setting('app.workspace_id', true), '')::uuid)
+    WITH CHECK (id = nullif(current_setting('app.workspace_id', true), '')::uuid);
 GRANT UPDATE (name) ON organizations TO minirag_app;
 GRANT INSERT ON organizations TO minirag_app;
 GRANT INSERT, UPDATE (role), DELETE ON user_organizations TO minirag_app;
@@ -328,7 +335,8 @@ AS $$
           AND (uo.role IN ('owner', 'admin') OR m.role IN ('admin', 'editor'))
     ) AND (wanted_key IS NULL OR EXISTS (
         SELECT FROM api_keys k
-        WHERE k.id = wanted_key AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
+        WHERE k.id = wanted_key AND k.user_id = wanted_user AND 'write' = ANY (k.scopes)
+          AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
     ))
 $$;
 
@@ -347,9 +355,9 @@ ALTER TABLE workspace_usage_counters
     ADD PRIMARY KEY (workspace_id, period_start, kind);
 ALTER TABLE workspace_usage_counters ALTER COLUMN kind DROP DEFAULT;
 
-CREATE POLICY lookup ON workspace_quota_settings TO minirag_auth USING (true) WITH CHECK (true);
+CREATE POLICY lookup ON workspace_quota_settings TO minirag_auth USING (true);
 CREATE POLICY lookup ON workspace_usage_counters TO minirag_auth USING (true) WITH CHECK (true);
-GRANT SELECT, INSERT, UPDATE ON workspace_quota_settings TO minirag_auth;
+GRANT SELECT ON workspace_quota_settings TO minirag_auth;
 GRANT SELECT, INSERT, UPDATE ON workspace_usage_counters TO minirag_auth;
 
 -- The caller --------------------------------------------------------------------------------------------------------

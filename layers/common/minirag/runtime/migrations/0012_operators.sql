@@ -24,6 +24,10 @@ ALTER TABLE audit_log
     -- What an action changed, in a few words or numbers; never a secret, never document text.
     ADD COLUMN detail jsonb NOT NULL DEFAULT '{}',
     ADD COLUMN user_agent text;
+-- Number and time of a row are the database's.
+REVOKE INSERT ON audit_log FROM minirag_app;
+GRANT INSERT (organization_id, workspace_id, user_id, api_key_id, action, target, request_id, ip, user_agent, detail)
+    ON audit_log TO minirag_app;
 CREATE INDEX audit_log_listing ON audit_log (created_at, id);
 DROP POLICY organization ON audit_log;
 CREATE POLICY organization ON audit_log FOR SELECT TO minirag_app
@@ -206,7 +210,7 @@ CREATE POLICY lookup ON workspace_totals TO minirag_auth USING (true);
 GRANT SELECT ON workspace_totals TO minirag_auth;
 DROP POLICY lookup ON organizations;
 CREATE POLICY lookup ON organizations TO minirag_auth USING (true) WITH CHECK (true);
-GRANT INSERT, UPDATE (name, plan, billing_status) ON organizations TO minirag_auth;
+GRANT UPDATE (name, plan, billing_status) ON organizations TO minirag_auth;
 CREATE POLICY touch ON workspaces FOR UPDATE TO minirag_auth USING (true);
 GRANT UPDATE (generation) ON workspaces TO minirag_auth;
 CREATE INDEX organizations_listing ON organizations (created_at, id);

@@ -1,0 +1,106 @@
+"""The answers that were given belong to who asked: they and admins of the workspace see them, nobody else does."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import httpx
+import psycopg
+import pytest
+
+from local.postgres import Postgres
+from tests.functions.ingest.test_ingestion import paste, sources
+from tests.tenants import TestTenant, add_member
+
+Deliver = Callable[[], list[dict[str, Any]]]
+TEXT = "The lighthouse of Alexandria stood on the island of Pharos. It was built by Sostratus of Cnidus."
+QUESTION = "Who built the lighthouse of Alexandria?"
+
+
+@pytest.fixture
+def join(postgres: Postgres, tenant: TestTenant) -> Callable[[str], dict[str, str]]:
+    """Take somebody else into the tenant's workspace, with this role; returns how they call."""
+    return lambda role: {"X-API-Key": add_member(postgres.superuser_url, tenant, role=role)}
+
+
+@pytest.fixture
+def document(api: httpx.Client, tenant: TestTenant, deliver: Deliver) -> str:
+    paste(api, tenant, TEXT)
+    deliver()
+    return str(sources(api, tenant)[0]["id"])
+
+
+def ask(api: httpx.Client, headers: dict[str, str]) -> dict[str, Any]:
+    answer: dict[str, Any] = api.post("/api/v1/ask", headers=headers, json={"query": QUESTION}).json()
+    return answer
+
+
+def listed(api: httpx.Client, headers: dict[str, str]) -> list[str]:
+    return [one["id"] for one in api.get("/api/v1/answers", headers=headers).json()["items"]]
+
+
+@pytest.mark.usefixtures("document")
+def test_answers_and_feedback_are_seen_by_who_asked_and_by_admins_only(
+    api: httpx.Client, tenant: TestTenant, join: Callable[[str], dict[str, str]]
+) -> None:
+    reader, editor, admin = join("reader"), join("editor"), join("admin")
+    mine, theirs = ask(api, reader)["answer_id"], ask(api, editor)["answer_id"]
+    assert listed(api, reader) == [mine]
+    assert listed(api, editor) == [theirs]
+    assert listed(api, admin) == listed(api, tenant.headers) == [theirs, mine]
+    rating = {"verdict": "down", "comment": "too short"}
+    for caller, status in ((reader, 200), (editor, 404), (admin, 200)):
+        assert api.get(f"/api/v1/answers/{mine}", headers=caller).status_code == status
+        rated = api.post(f"/api/v1/answers/{mine}/feedback", headers=caller, json=rating)
+        assert rated.status_code == status
+    # The reader sees their own word, the admin both.
+    assert len(api.get(f"/api/v1/answers/{mine}", headers=reader).json()["feedback"]) == 1
+    assert len(api.get(f"/api/v1/answers/{mine}", headers=admin).json()["feedback"]) == 2
+
+
+@pytest.mark.usefixtures("document")
+def test_an_answer_is_kept_with_what_it_rests_on(api: httpx.Client, tenant: TestTenant) -> None:
+    given = ask(api, tenant.headers)
+    kept = api.get(f"/api/v1/answers/{given['answer_id']}", headers=tenant.headers).json()
+    assert (kept["question"], kept["answer"], kept["outcome"]) == (QUESTION, given["answer"], "answered")
+    assert [one["chunk_id"] for one in kept["passages"]] == [one["id"] for one in given["chunks"]]
+    assert [one["start"] for one in kept["citations"]] == [one["start"] for one in given["citations"]]
+    assert UUID(kept["user_id"]) == tenant.user_id
+    up = api.post(f"/api/v1/answers/{given['answer_id']}/feedback", headers=tenant.headers, json={"verdict": "up"})
+    assert up.json()["verdict"] == "up"
+    again = {"verdict": "down", "comment": "on reflection"}
+    api.post(f"/api/v1/answers/{given['answer_id']}/feedback", headers=tenant.headers, json=again)
+    feedback = api.get(f"/api/v1/answers/{given['answer_id']}", headers=tenant.headers).json()["feedback"]
+    assert [(one["verdict"], one["comment"]) for one in feedback] == [("down", "on reflection")]
+
+
+def test_what_was_answered_from_a_deleted_document_is_gone_with_it(
+    api: httpx.Client, tenant: TestTenant, document: str, join: Callable[[str], dict[str, str]]
+) -> None:
+    editor = join("editor")
+    given = ask(api, tenant.headers)
+    assert "Sostratus" in given["answer"]
+    # Deleted by somebody who does not see the answer.
+    assert api.delete(f"/api/v1/sources/{document}", headers=editor).status_code == 204
+    kept = api.get(f"/api/v1/answers/{given['answer_id']}", headers=tenant.headers).json()
+    assert (kept["answer"], kept["citations"], kept["question"]) == (None, [], QUESTION)
+
+
+@pytest.mark.usefixtures("document")
+def test_what_an_answer_costs_is_counted_and_a_month_that_is_spent_is_said(
+    api: httpx.Client, tenant: TestTenant, superuser: psycopg.Connection[Any]
+) -> None:
+    superuser.execute(
+        "INSERT INTO workspace_quota_settings (workspace_id, cost_limit_usd_a_month) VALUES (%s, 0.5)",
+        (tenant.workspace_id,),
+    )
+    assert api.post("/api/v1/ask", headers=tenant.headers, json={"query": QUESTION}).status_code == 200
+    superuser.execute(
+        "UPDATE workspace_usage_counters SET cost_usd = 0.5 WHERE workspace_id = %s AND kind = 'questions'",
+        (tenant.workspace_id,),
+    )
+    refused = api.post("/api/v1/ask", headers=tenant.headers, json={"query": QUESTION})
+    assert (refused.status_code, refused.json()["type"]) == (429, "urn:minirag:problem:cost_limit")
+    assert 0 < int(refused.headers["Retry-After"]) <= 31 * 24 * 3600
+    usage = api.get("/api/v1/usage", headers=tenant.headers).json()
+    assert (usage["used"]["requests_today"], usage["limits"]["cost_limit_usd_a_month"]) == (1, "0.5000")
