@@ -15,8 +15,8 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from functions.admin import oidc
 from functions.admin.app import app
-from functions.admin.bodies import CallbackIn, CredentialOut, LogoutIn, MeOut, MeUserOut, OrganizationOut, ReceivedOut
-from functions.admin.organizations import found, of_memberships, workspaces_of
+from functions.admin.bodies import CallbackIn, CredentialOut, LogoutIn, MeOut, MeUserOut, ReceivedOut
+from functions.admin.organizations import found, memberships_of, of_memberships, workspaces_of
 from minirag.runtime import db, settings, telemetry
 from minirag.runtime.errors import Forbidden, MiniRagError, Unauthenticated, Unavailable
 from minirag.runtime.http import described, read_model
@@ -98,9 +98,8 @@ async def me(caller: Annotated[Principal, needs(IDENTIFIED, named=NOWHERE)]) -> 
     """Who the caller is, and what is open to them."""
     with db.transaction(caller.tenant) as tx:
         name = users.name_of(tx, caller.user_id)
-        memberships = users.memberships(tx)
-        received = invitations.received(tx)
-    organizations: list[OrganizationOut] = of_memberships(memberships)
+        memberships = memberships_of(tx, caller)
+        received = invitations.received(tx) if caller.tied_to is None else []
     return MeOut(
         user=MeUserOut(
             id=caller.user_id, email=caller.email, name=name, role="admin" if caller.platform_admin else "user"
@@ -111,8 +110,8 @@ async def me(caller: Annotated[Principal, needs(IDENTIFIED, named=NOWHERE)]) -> 
             workspace_id=caller.tied_to,
             expires_at=caller.expires_at,
         ),
-        organizations=organizations,
-        workspaces=workspaces_of(memberships, only=caller.tied_to),
+        organizations=of_memberships(memberships),
+        workspaces=workspaces_of(memberships),
         invitations=[ReceivedOut.model_validate(one) for one in received],
     )
 

@@ -119,7 +119,8 @@ async def withdraw_invitation(request: Request, invitation_id: UUID, caller: Adm
 async def list_received(caller: Annotated[Principal, needs(IDENTIFIED, named=NOWHERE)]) -> ReceivedPageOut:
     """The open invitations to the caller's address."""
     with db.transaction(caller.tenant) as tx:
-        return ReceivedPageOut(items=[ReceivedOut.model_validate(one) for one in invitations.received(tx)])
+        received = invitations.received(tx) if caller.tied_to is None else []
+    return ReceivedPageOut(items=[ReceivedOut.model_validate(one) for one in received])
 
 
 @app.post("/api/v1/invitations/{invitation_id}/accept", response_model=AcceptedOut)

@@ -34,10 +34,7 @@ Admin = Annotated[Member, needs(ORGANIZATION_ADMIN, named=ORGANIZATION_IN_PATH)]
 async def list_organizations(caller: Annotated[Principal, needs(IDENTIFIED, named=NOWHERE)]) -> MyOrganizationsOut:
     """The caller's organizations; of a key tied to a workspace, the one that this is in."""
     with db.transaction(caller.tenant) as tx:
-        memberships = users.memberships(tx)
-    if caller.tied_to is not None:
-        memberships = [one for one in memberships if one.workspace_id == caller.tied_to]
-    return MyOrganizationsOut(items=of_memberships(memberships))
+        return MyOrganizationsOut(items=of_memberships(memberships_of(tx, caller)))
 
 
 @app.post("/api/v1/organizations", status_code=201, response_model=OrganizationOut, openapi_extra=described(NameIn))
@@ -122,6 +119,11 @@ def found(owner: UUID, name: str, origin: Origin, *, key_id: UUID | None = None)
     return organization_id
 
 
+def memberships_of(tx: db.Connection, caller: Principal) -> list[users.Membership]:
+    """What the caller belongs to; by a key that is tied to a workspace, that alone."""
+    return [one for one in users.memberships(tx) if caller.tied_to in {None, one.workspace_id}]
+
+
 def of_memberships(memberships: Sequence[users.Membership]) -> list[OrganizationOut]:
     """Each organization once."""
     each = {
@@ -136,8 +138,8 @@ def of_memberships(memberships: Sequence[users.Membership]) -> list[Organization
     return list(each.values())
 
 
-def workspaces_of(memberships: Sequence[users.Membership], *, only: UUID | None) -> list[WorkspaceOut]:
-    """The workspaces, or just the one that a key is tied to."""
+def workspaces_of(memberships: Sequence[users.Membership]) -> list[WorkspaceOut]:
+    """The workspaces."""
     return [
         WorkspaceOut(
             id=one.workspace_id,
@@ -147,5 +149,5 @@ def workspaces_of(memberships: Sequence[users.Membership], *, only: UUID | None)
             role=one.workspace_role,
         )
         for one in memberships
-        if one.workspace_id is not None and only in {None, one.workspace_id}
+        if one.workspace_id is not None
     ]

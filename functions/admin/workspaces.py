@@ -7,11 +7,11 @@ from fastapi.responses import Response
 
 from functions.admin.app import app
 from functions.admin.bodies import NameIn, WorkspaceIn, WorkspaceOut, WorkspacesOut
-from functions.admin.organizations import workspaces_of
+from functions.admin.organizations import memberships_of, workspaces_of
 from minirag.runtime import db
 from minirag.runtime.errors import Forbidden, NotFound
 from minirag.runtime.http import described
-from minirag.tenancy import audit, users, workspaces
+from minirag.tenancy import audit, workspaces
 from minirag.tenancy.access import IN_PATH, NOWHERE, body_of, needs, origin_of
 from minirag.tenancy.identity import Caller, Member, Principal
 from minirag.tenancy.roles import IDENTIFIED, ORGANIZATION_ADMIN, READ, WORKSPACE_ADMIN
@@ -21,8 +21,7 @@ from minirag.tenancy.roles import IDENTIFIED, ORGANIZATION_ADMIN, READ, WORKSPAC
 async def list_workspaces(caller: Annotated[Principal, needs(IDENTIFIED, named=NOWHERE)]) -> WorkspacesOut:
     """The workspaces open to the caller, in all their organizations; of a tied key, its one."""
     with db.transaction(caller.tenant) as tx:
-        memberships = users.memberships(tx)
-    return WorkspacesOut(items=workspaces_of(memberships, only=caller.tied_to))
+        return WorkspacesOut(items=workspaces_of(memberships_of(tx, caller)))
 
 
 @app.post("/api/v1/workspaces", status_code=201, response_model=WorkspaceOut, openapi_extra=described(WorkspaceIn))

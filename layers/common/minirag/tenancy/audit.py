@@ -99,7 +99,8 @@ def append(
     detail: Mapping[str, str | int | bool | None],
 ) -> None:
     """Append a row as it is, for what nobody did who has been identified here."""
-    agent = origin.user_agent[:_USER_AGENT_MAX] if origin.user_agent else None
+    # What a client says of itself: as much as can be shown on a line.
+    agent = "".join(filter(str.isprintable, origin.user_agent or ""))[:_USER_AGENT_MAX] or None
     values = (organization_id, workspace_id, user_id, api_key_id, action, target, origin.request_id, origin.ip, agent)
     tx.execute(_INSERT, (*values, Jsonb(dict(detail))))
 
