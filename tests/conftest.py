@@ -74,6 +74,8 @@ def stack_env(postgres: Postgres, moto: Moto) -> dict[str, str]:
         "MINIRAG_UPLOADS_QUEUE_URL": moto.queue_url(UPLOADS),
         "MINIRAG_JOBS_QUEUE_URL": moto.queue_url(JOBS),
         "MINIRAG_STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+        "MINIRAG_PUBLIC_URL": "https://minirag.test",
+        "MINIRAG_SESSION_KEYS": f"test:{'k' * 64}",
         "MINIRAG_MINILM_MODEL": str(model),
         "MINIRAG_MINILM_TOKENIZER": str(ROOT / "local" / "minilm" / "tokenizer.json"),
         "TIKTOKEN_CACHE_DIR": str(ROOT / ".build" / "tiktoken"),

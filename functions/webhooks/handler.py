@@ -1,7 +1,6 @@
 """Lambda entry point of Stripe's webhook, behind its own function URL: 200 once an event is recorded."""
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -55,7 +54,7 @@ def _body(event: Mapping[str, Any]) -> bytes:
         return str(body).encode()
     try:
         return base64.b64decode(body, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise Malformed("The body is not valid base64.") from error
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from local.postgres import Postgres
 from tests.functions.ingest.test_ingestion import paste, sources
-from tests.tenants import TestTenant, add_member
+from tests.tenants import TestTenant, add_key, add_member
 
 Deliver = Callable[[], list[dict[str, Any]]]
 TEXT = "The lighthouse of Alexandria stood on the island of Pharos. It was built by Sostratus of Cnidus."
@@ -20,7 +20,8 @@ QUESTION = "Who built the lighthouse of Alexandria?"
 @pytest.fixture
 def join(postgres: Postgres, tenant: TestTenant) -> Callable[[str], dict[str, str]]:
     """Take somebody else into the tenant's workspace, with this role; returns how they call."""
-    return lambda role: {"X-API-Key": add_member(postgres.superuser_url, tenant, role=role)}
+    scopes = ("read", "write", "admin")
+    return lambda role: {"X-API-Key": add_member(postgres.superuser_url, tenant, role=role, scopes=scopes)}
 
 
 @pytest.fixture
@@ -41,13 +42,15 @@ def listed(api: httpx.Client, headers: dict[str, str]) -> list[str]:
 
 @pytest.mark.usefixtures("document")
 def test_answers_and_feedback_are_seen_by_who_asked_and_by_admins_only(
-    api: httpx.Client, tenant: TestTenant, join: Callable[[str], dict[str, str]]
+    api: httpx.Client, tenant: TestTenant, join: Callable[[str], dict[str, str]], postgres: Postgres
 ) -> None:
     reader, editor, admin = join("reader"), join("editor"), join("admin")
     mine, theirs = ask(api, reader)["answer_id"], ask(api, editor)["answer_id"]
     assert listed(api, reader) == [mine]
     assert listed(api, editor) == [theirs]
     assert listed(api, admin) == listed(api, tenant.headers) == [theirs, mine]
+    narrow = {"X-API-Key": add_key(postgres.superuser_url, tenant, scopes=("read",))}
+    assert listed(api, narrow) == [], "a key that may read alone shows nobody else's"
     rating = {"verdict": "down", "comment": "too short"}
     for caller, status in ((reader, 200), (editor, 404), (admin, 200)):
         assert api.get(f"/api/v1/answers/{mine}", headers=caller).status_code == status

@@ -2,6 +2,7 @@
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -107,9 +108,12 @@ def test_a_sign_in_is_no_session_and_a_session_no_sign_in() -> None:
     refused(tokens.sign_login(LOGIN, [NEW], issuer=ISSUER, now=NOW))
     with pytest.raises(BadToken):
         tokens.read_login(TOKEN, [NEW], issuer=ISSUER)
-    both = signed(state="s", nonce="n", verifier="v", return_to="/")
+    # Not even one that has all that the other needs, and is as short.
+    short = {"state": "s", "nonce": "n", "verifier": "v", "return_to": "/", "exp": int(NOW.timestamp()) + 600}
     with pytest.raises(BadToken):
-        tokens.read_login(both, [NEW], issuer=ISSUER)
+        tokens.read_login(signed(**short), [NEW], issuer=ISSUER)
+    assert tokens.read_login(signed(**short, aud="minirag-login"), [NEW], issuer=ISSUER).state == "s"
+    refused(signed(**short, aud="minirag-login"))
 
 
 def test_the_token_of_another_issuer_is_refused() -> None:
@@ -199,4 +203,6 @@ def test_a_header_that_we_did_not_sign_is_refused(header: dict[str, object]) -> 
 @given(st.uuids(), st.text(max_size=60), st.sampled_from(("user", "admin")), st.integers(-(2**31), 2**31 - 1))
 def test_any_session_comes_back(user_id: UUID, email: str, role: str, epoch: int) -> None:
     session = tokens.new_session(user_id, email=email, role=role, epoch=epoch, now=NOW)
-    assert read(tokens.sign_session(session, [NEW], issuer=ISSUER)) == session
+    # An address in another script is left out: written as escapes it could outgrow what browsers keep.
+    expected = session if email.isascii() else replace(session, email="")
+    assert read(tokens.sign_session(session, [NEW], issuer=ISSUER)) == expected

@@ -219,11 +219,15 @@ def described(model: type[BaseModel], *, form: bool = False) -> dict[str, Any]:
 
 
 async def read_model(request: Request, model: type[_Model]) -> _Model:
-    """The body as `model`, from JSON or a form; raises Malformed, UnsupportedType or a validation error."""
+    """The body as `model`, from JSON (an empty body is an empty object) or a form.
+
+    Raises Malformed, UnsupportedType or a validation error.
+    """
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     try:
         if kind == "application/json" or kind.endswith("+json"):
-            return model.model_validate_json(await request.body())
+            # Nothing at all is an object without anything.
+            return model.model_validate_json(await request.body() or b"{}")
         if kind in {"application/x-www-form-urlencoded", "multipart/form-data"}:
             async with request.form() as form:
                 return model.model_validate({name: value for name, value in form.items() if isinstance(value, str)})

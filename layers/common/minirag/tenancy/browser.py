@@ -23,7 +23,7 @@ def cookie(headers: Mapping[str, str], name: str) -> str | None:
     """The value of our cookie `name`, or None; `headers` are looked up in lower case."""
     wanted = _full(name)
     for pair in headers.get("cookie", "").split(";"):
-        given, _, value = pair.strip().partition("=")
+        given, _, value = pair.strip(" \t").partition("=")
         if given == wanted:
             return value.strip('"')
     return None

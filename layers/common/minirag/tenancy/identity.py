@@ -87,9 +87,7 @@ class Caller(Member):
     @property
     def tenant(self) -> db.Tenant:
         """For whom this caller's transactions run."""
-        return db.Tenant(
-            self.workspace_id, self.organization_id, self.user_id, workspace_admin=self.workspace_role == "admin"
-        )
+        return db.Tenant(self.workspace_id, self.organization_id, self.user_id, workspace_admin="admin" in self.scopes)
 
 
 def identify(

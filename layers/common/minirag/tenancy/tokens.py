@@ -61,7 +61,8 @@ def sign_session(session: Session, keys: Sequence[SigningKey], *, issuer: str) -
     claims = {
         "jti": str(session.id),
         "user_id": str(session.user_id),
-        "email": session.email,
+        # Written out, a long address in another script would outgrow what browsers keep; the database has it anyway.
+        "email": session.email if session.email.isascii() else "",
         "role": session.role,
         "epoch": session.epoch,
     }
