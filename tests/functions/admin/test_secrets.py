@@ -29,9 +29,7 @@ TEXT = "The lighthouse stood on Pharos. Sostratus of Cnidus dedicated it to the 
 def dump(postgres: Postgres) -> str:
     """The whole database, as a backup has it."""
     command = [binaries(None) / "pg_dump", postgres.superuser_url]
-    done = subprocess.run(
-        [binaries(None) / "pg_dump", postgres.superuser_url], capture_output=True, timeout=100, check=True
-    )
+    done = subprocess.run(command, capture_output=True, timeout=100, check=True)
     return done.stdout.decode()
 
 
@@ -71,6 +69,7 @@ def test_keys_and_tokens_are_in_no_dump_of_the_database_and_in_no_log(
     secrets.append(run("create", "--user", tenant.user_id, "--scope", "read").stdout.strip())
     unknown, mistyped = new_key().key, secrets[0][:-1] + ("0" if secrets[0][-1] != "0" else "1")
     browser = sign_in(somebody())
+    token = browser.token
     for key in [*secrets, unknown, mistyped, tenant.key]:
         for headers in ({"X-API-Key": key}, {"Authorization": f"Bearer {key}"}):
             api.post("/api/v1/ask", headers=headers, json={"query": QUESTION})
@@ -80,7 +79,7 @@ def test_keys_and_tokens_are_in_no_dump_of_the_database_and_in_no_log(
     api.delete(f"/api/v1/api-keys/{keys[0]['id']}", headers=tenant.headers)
     api.get("/auth/me", headers={"X-API-Key": secrets[0]})
     browser.http.post("/auth/logout", headers=PAGE, json={})
-    secrets += [unknown, mistyped, tenant.key, browser.token, KEY.partition(":")[2], provider.client_secret]
+    secrets += [unknown, mistyped, tenant.key, token, KEY.partition(":")[2], provider.client_secret]
     secrets.append(WEBHOOK_SECRET)
     logged, stored = shown.getvalue() + caplog.text, dump(postgres)
     # They were at work, and what is not secret is there.
