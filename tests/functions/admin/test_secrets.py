@@ -28,7 +28,7 @@ TEXT = "The lighthouse stood on Pharos. Sostratus of Cnidus dedicated it to the 
 
 def dump(postgres: Postgres) -> str:
     """The whole database, as a backup has it."""
-    command = [binaries(None) / "pg_dump", postgres.superuser_url]
+    command = [str(binaries(None) / "pg_dump"), postgres.superuser_url]
     done = subprocess.run(command, capture_output=True, timeout=100, check=True)
     return done.stdout.decode()
 

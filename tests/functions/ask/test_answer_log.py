@@ -1,14 +1,18 @@
 """The answers that were given belong to who asked: they and admins of the workspace see them, nobody else does."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import psycopg
 import pytest
 
 from local.postgres import Postgres
+from minirag.knowledge import answers
+from minirag.runtime import db
 from tests.functions.ingest.test_ingestion import paste, sources
 from tests.tenants import TestTenant, add_key, add_member
 
@@ -107,3 +111,46 @@ def test_what_an_answer_costs_is_counted_and_a_month_that_is_spent_is_said(
     assert 0 < int(refused.headers["Retry-After"]) <= 31 * 24 * 3600
     usage = api.get("/api/v1/usage", headers=tenant.headers).json()
     assert (usage["used"]["requests_today"], usage["limits"]["cost_limit_usd_a_month"]) == (1, "0.5000")
+
+
+def test_an_answer_that_comes_while_its_document_is_being_deleted_is_kept_without_its_text_and_at_once(
+    api: httpx.Client, tenant: TestTenant, document: str, postgres: Postgres
+) -> None:
+    with psycopg.connect(postgres.superuser_url) as deleting:
+        deleting.execute("SELECT FROM sources WHERE id = %s FOR UPDATE", (document,))
+        deleting.execute("SET LOCAL lock_timeout = '1s'")
+        given = ask(api, tenant.headers)
+        assert "Sostratus" in given["answer"]
+        deleting.execute("UPDATE sources SET deleted_at = now() WHERE id = %s", (document,))
+    kept = api.get(f"/api/v1/answers/{given['answer_id']}", headers=tenant.headers).json()
+    assert (kept["answer"], kept["citations"], kept["question"]) == (None, [], QUESTION)
+
+
+def test_a_deletion_waits_for_an_answer_that_is_being_kept_and_then_empties_it(
+    tenant: TestTenant, document: str, api: httpx.Client, postgres: Postgres
+) -> None:
+    given = ask(api, tenant.headers)
+    mine = db.Tenant(tenant.workspace_id, tenant.organization_id, tenant.user_id)
+    with db.transaction(mine) as tx:
+        known = answers.find(tx, tenant.workspace_id, UUID(given["answer_id"]))
+    assert known is not None
+    late = replace(known, id=uuid4())
+    with ThreadPoolExecutor(1) as other, db.transaction(mine) as tx:
+        answers.record(tx, tenant.workspace_id, late, api_key_id=None, source_ids=[UUID(document)], prompt_hash=None)
+        deletion = other.submit(delete, postgres, tenant, document)
+        assert not wait([deletion], timeout=0.3).done
+    with db.transaction(mine) as tx:
+        kept = answers.find(tx, tenant.workspace_id, late.id)
+    assert deletion.result() == 2
+    assert kept is not None
+    assert kept.answer is None
+
+
+def delete(postgres: Postgres, tenant: TestTenant, document: str) -> int:
+    """What a deletion does with answers, on a connection of its own; returns how many it emptied."""
+    with psycopg.connect(postgres.app_url) as connection:
+        connection.execute("SELECT set_config('app.workspace_id', %s, false)", (str(tenant.workspace_id),))
+        connection.execute("SELECT FROM sources WHERE id = %s FOR UPDATE", (document,))
+        row = connection.execute("SELECT empty_answers(%s)", (document,)).fetchone()
+    assert row is not None
+    return int(row[0])

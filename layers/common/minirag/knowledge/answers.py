@@ -13,13 +13,24 @@ from psycopg.types.json import Jsonb
 from minirag.runtime.db import Connection
 from minirag.runtime.page import Cursor
 
+# Its text is kept only if none of its documents is gone or being changed at this moment: held until this commits, none
+# is deleted before the deletion sees what there is to empty. Nobody waits for a document that is being indexed.
 _INSERT: Final = """
+WITH held AS (
+    SELECT s.id FROM sources s
+    WHERE s.workspace_id = %(workspace_id)s AND s.id = ANY(%(source_ids)s) AND s.deleted_at IS NULL
+    FOR KEY SHARE SKIP LOCKED
+), whole AS (
+    SELECT count(*) = cardinality(%(source_ids)s::uuid[]) AS kept FROM held
+)
 INSERT INTO answers (workspace_id, id, user_id, api_key_id, question, answer, outcome, score, provider, model,
                      generation, k, filters, passages, citations, source_ids, prompt_hash, prompt_tokens,
                      completion_tokens, embedding_tokens, cost_usd, duration_ms)
-VALUES (%(workspace_id)s, %(id)s, %(user_id)s, %(api_key_id)s, %(question)s, %(answer)s, %(outcome)s, %(score)s,
-        %(provider)s, %(model)s, %(generation)s, %(k)s, %(filters)s, %(passages)s, %(citations)s, %(source_ids)s,
-        %(prompt_hash)s, %(prompt_tokens)s, %(completion_tokens)s, %(embedding_tokens)s, %(cost_usd)s, %(duration_ms)s)
+SELECT %(workspace_id)s, %(id)s, %(user_id)s, %(api_key_id)s, %(question)s, CASE WHEN kept THEN %(answer)s END,
+       %(outcome)s, %(score)s, %(provider)s, %(model)s, %(generation)s, %(k)s, %(filters)s, %(passages)s,
+       CASE WHEN kept THEN %(citations)s ELSE '[]'::jsonb END, %(source_ids)s::uuid[], %(prompt_hash)s,
+       %(prompt_tokens)s, %(completion_tokens)s, %(embedding_tokens)s, %(cost_usd)s, %(duration_ms)s
+FROM whole
 """
 # Row-level security leaves out those of others, but for admins; `user_id` narrows further where it is asked for.
 _PAGE: Final = """
@@ -55,7 +66,7 @@ _ASYNCHRONOUS: Final = "SET LOCAL synchronous_commit = off"
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """An answer that was given; `answer` None once a document was deleted that it was made from."""
+    """An answer that was given; `answer` None once a document was deleted, or while one changed, that it rests on."""
 
     id: UUID
     user_id: UUID
