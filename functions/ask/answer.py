@@ -21,6 +21,7 @@ from minirag.knowledge.llm import Completion, Passage
 from minirag.knowledge.llm.choose import EXTRACTIVE
 from minirag.knowledge.llm.choose import provider as choose_provider
 from minirag.runtime import db, settings, telemetry
+from minirag.runtime.characters import storable
 from minirag.tenancy import quotas
 from minirag.tenancy.identity import Caller
 
@@ -144,8 +145,9 @@ def _record(caller: Caller, question: Question, answer: Answer, prompt_hash: byt
     logged = answers.Logged(
         id=answer.id,
         user_id=caller.user_id,
-        question=question.query,
-        answer=answer.text,
+        # A question may hold what is no character, and so may what a model writes.
+        question=storable(question.query),
+        answer=storable(answer.text),
         outcome=answer.outcome,
         score=answer.score,
         provider=answer.provider,

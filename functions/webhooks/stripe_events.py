@@ -1,7 +1,6 @@
 """Stripe's webhook events: from raw bytes and a signature to an event that is really Stripe's. Pure."""
 
 import json
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +9,11 @@ from typing import Any, Final
 
 from stripe import SignatureVerificationError, WebhookSignature
 
+from minirag.runtime.characters import storable
 from minirag.runtime.errors import Malformed
 
 # Seconds a signature stays good; without a tolerance a recorded request could be replayed for ever.
 _TOLERANCE: Final = 300
-
-_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ def _finite(number: str) -> float:
 def _storable(value: Any) -> Any:  # noqa: ANN401  whatever JSON holds
     """The value with what PostgreSQL cannot store, NUL and lone surrogates, replaced."""
     if isinstance(value, str):
-        return _UNSTORABLE.sub("\ufffd", value)
+        return storable(value)
     if isinstance(value, list):
         return [_storable(item) for item in value]
     if isinstance(value, dict):

@@ -17,14 +17,14 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from minirag.runtime import cors, headers, problem, settings, telemetry
+from minirag.runtime.characters import UNSTORABLE
 from minirag.runtime.errors import Malformed, MiniRagError, NotFound, TooLarge, Unprocessable, UnsupportedType
 
-_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _HOST: Final = re.compile(r"[A-Za-z0-9.-]{1,253}(:\d{1,5})?")
 
 
 def _storable(text: str) -> str:
-    if _UNSTORABLE.search(text):
+    if UNSTORABLE.search(text):
         raise ValueError("must not contain NUL or lone surrogates")
     return text
 
