@@ -90,9 +90,10 @@ def _create(user_id: UUID, workspace_id: UUID | None, scopes: frozenset[str], da
             description=text,
             expires_at=None if days is None else datetime.now(UTC) + timedelta(days=days),
         )
-        detail = {"scopes": " ".join(stored.scopes)}
+        # Whoever typed this is not known here; it was not the key's user.
+        detail = {"scopes": " ".join(stored.scopes), "for": str(user_id)}
         audit.append(
-            tx, organization_id, workspace_id, user_id, None, "api_key.create", str(stored.id), _ORIGIN, detail
+            tx, organization_id, workspace_id, None, None, "admin.api_key.create", str(stored.id), _ORIGIN, detail
         )
     print(new.key)
     print(f"{stored.id}: shown this once. Only its SHA-256 is stored.", file=sys.stderr)

@@ -75,6 +75,8 @@ def stack_env(postgres: Postgres, moto: Moto) -> dict[str, str]:
         "MINIRAG_JOBS_QUEUE_URL": moto.queue_url(JOBS),
         "MINIRAG_STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
         "MINIRAG_PUBLIC_URL": "https://minirag.test",
+        # Tests make many by one user.
+        "MINIRAG_MAX_ORGANIZATIONS": "1000000",
         "MINIRAG_SESSION_KEYS": f"test:{'k' * 64}",
         "MINIRAG_MINILM_MODEL": str(model),
         "MINIRAG_MINILM_TOKENIZER": str(ROOT / "local" / "minilm" / "tokenizer.json"),

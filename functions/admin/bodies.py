@@ -5,9 +5,10 @@ from decimal import Decimal
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 
 from minirag.runtime.http import Text
+from minirag.tenancy import addresses
 from minirag.tenancy.roles import OrganizationRole, Scope, WorkspaceRole
 
 
@@ -19,16 +20,12 @@ class Out(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
-def _email(text: str) -> str:
-    if any(character.isspace() or not character.isprintable() for character in text):
-        raise ValueError("is not an e-mail address")
-    return text.lower()
-
-
 # Whether an address can be reached is for the provider to say, who vouches for it when somebody signs in.
-Email = Annotated[Text, Field(min_length=3, max_length=320, pattern=r"^[^@]+@[^@]+$"), AfterValidator(_email)]
+Email = Annotated[Text, Field(max_length=addresses.LONGEST), AfterValidator(addresses.normal)]
 Name = Annotated[Text, Field(min_length=1, max_length=200, pattern=r"\S")]
-Money = Annotated[Decimal, Field(ge=0, le=10_000_000, decimal_places=4)]
+# Exact inside, a number over HTTP.
+Dollars = Annotated[Decimal, PlainSerializer(float, return_type=float)]
+Money = Annotated[Dollars, Field(ge=0, le=10_000_000, decimal_places=4)]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 
 
@@ -195,7 +192,7 @@ class LogoutIn(In):
 
 
 class LimitsBody(In):
-    """What a workspace may hold and use; null: no limit. Days and months are those of UTC."""
+    """What a workspace may hold and use; null: no limit. What is left out stays. Days and months are those of UTC."""
 
     model_config = ConfigDict(extra="forbid", from_attributes=True)
 
@@ -208,8 +205,8 @@ class LimitsBody(In):
 class UsedOut(Out):
     requests_today: int
     chunks_today: int
-    cost_today_usd: Decimal
-    cost_this_month_usd: Decimal
+    cost_today_usd: Dollars
+    cost_this_month_usd: Dollars
 
 
 class HeldOut(Out):

@@ -47,8 +47,6 @@ async def create_api_key(
         raise Unprocessable(f"expires_at must lie in the future, before {_LATEST:%Y}.")
     tied = body.workspace_id is not None or caller.tied_to is not None
     new = api_keys.new_key()
-    # A key that ends must not leave one behind that does not; that a session ends has another reason.
-    bound = None if caller.session is not None else caller.expires_at
     with db.transaction(caller.tenant) as tx:
         stored = api_keys.create(
             tx,
@@ -57,7 +55,7 @@ async def create_api_key(
             workspace_id=caller.workspace_id if tied else None,
             scopes=frozenset(body.scopes),
             description=body.description,
-            expires_at=min((end for end in (body.expires_at, bound) if end), default=None),
+            expires_at=_bounded(caller, body.expires_at),
         )
         scopes = " ".join(stored.scopes)
         audit.record(tx, caller, "api_key.create", str(stored.id), origin_of(request), scopes=scopes)
@@ -88,7 +86,7 @@ async def rotate_api_key(
             workspace_id=old.workspace_id,
             scopes=frozenset(old.scopes),
             description=old.description,
-            expires_at=old.expires_at,
+            expires_at=_bounded(caller, old.expires_at),
         )
         if body.grace_seconds:
             api_keys.expire(tx, old.id, seconds=body.grace_seconds)
@@ -106,6 +104,12 @@ async def revoke_api_key(request: Request, key_id: UUID, caller: Admin) -> Respo
         api_keys.revoke(tx, key.id)
         audit.record(tx, caller, "api_key.revoke", str(key.id), origin_of(request))
     return Response(status_code=204)
+
+
+def _bounded(caller: Caller, wanted: datetime | None) -> datetime | None:
+    """When a new key ends: one that ends must not leave another behind that does not; a session is none."""
+    bound = None if caller.session is not None else caller.expires_at
+    return min((end for end in (wanted, bound) if end), default=None)
 
 
 def _own(caller: Caller) -> UUID | None:

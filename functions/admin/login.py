@@ -17,9 +17,9 @@ from functions.admin import oidc
 from functions.admin.app import app
 from functions.admin.bodies import CallbackIn, CredentialOut, LogoutIn, MeOut, MeUserOut, ReceivedOut
 from functions.admin.organizations import found, memberships_of, of_memberships, workspaces_of
-from minirag.runtime import db, settings, telemetry
+from minirag.runtime import db, rates, settings, telemetry
 from minirag.runtime.errors import Forbidden, MiniRagError, Unauthenticated, Unavailable
-from minirag.runtime.http import described, read_model
+from minirag.runtime.http import client_ip, described, read_model
 from minirag.tenancy import audit, browser, invitations, tokens, users
 from minirag.tenancy.access import NOWHERE, body_of, needs, origin_of
 from minirag.tenancy.credentials import ISSUER
@@ -29,6 +29,7 @@ from minirag.tenancy.roles import IDENTIFIED
 # A path of ours: a browser takes "//host" and "/\host" for another site, and drops tabs and line ends before it looks.
 _PATH: Final = re.compile(r"/(?![/\\])[\x21-\x7e]{0,500}")
 
+_REFUSALS_A_MINUTE: Final = 10
 _REFUSED: Final = {
     "suspended": "This user is suspended. Ask an administrator.",
     "uninvited": "Nobody has invited this address. Ask somebody who is in to invite you.",
@@ -201,6 +202,11 @@ def _open_session(request: Request, signed_in: users.SignedIn) -> tokens.Session
 
 
 def _record_refusal(request: Request, user_id: UUID | None, reason: str) -> None:
+    """Write a refusal down, so many a minute of one address: anybody may begin a sign-in, nobody fill the log."""
+    turn = rates.take(f"sign_in_refused:{client_ip(request)}", limit=_REFUSALS_A_MINUTE)
+    if turn is not None and not turn.allowed:
+        telemetry.event("auth.sign_in_refused", reason=reason)
+        return
     with db.transaction(db.NOBODY) as tx:
         audit.append(tx, None, None, user_id, None, "auth.sign_in_refused", reason, origin_of(request), {})
 

@@ -53,8 +53,10 @@ async def add_member(request: Request, caller: Admin, body: Annotated[MemberIn, 
             members.add(tx, caller.organization_id, caller.workspace_id, user_id, body.role)
             audit.record(tx, caller, "workspace.member.add", str(user_id), origin_of(request), role=body.role)
             return MemberOut(status="member", email=body.email, role=body.role, user_id=user_id)
-        if caller.organization_role not in {"owner", "admin"}:
-            raise Forbidden("Only owners and admins invite people from outside the organization.")
+        if caller.organization_role not in {"owner", "admin"} or caller.tied_to is not None:
+            raise Forbidden(
+                "Only owners and admins invite people from outside the organization, by no key tied to a workspace."
+            )
         made = invitations.invite(
             tx,
             caller.workspace_id,
@@ -64,7 +66,8 @@ async def add_member(request: Request, caller: Admin, body: Annotated[MemberIn, 
             organization_role=body.organization_role,
             invited_by=caller.user_id,
         )
-        audit.record(tx, caller, "invitation.create", str(made.id), origin_of(request), role=body.role)
+        as_what = {"email": body.email, "role": body.role, "organization_role": body.organization_role}
+        audit.record(tx, caller, "invitation.create", str(made.id), origin_of(request), **as_what)
     return MemberOut(
         status="invited", email=body.email, role=body.role, invitation_id=made.id, expires_at=made.expires_at
     )
@@ -129,19 +132,7 @@ async def accept_invitation(
 ) -> AcceptedOut:
     """Become a member, as invited; what the caller is already, they stay."""
     with db.transaction(caller.tenant) as tx:
-        accepted = invitations.accept(tx, invitation_id)
+        accepted = invitations.accept(tx, invitation_id, origin_of(request))
     if accepted is None:
         raise NotFound("There is no such invitation.")
-    with db.transaction(db.Tenant(accepted.workspace_id, accepted.organization_id, caller.user_id)) as tx:
-        audit.append(
-            tx,
-            accepted.organization_id,
-            accepted.workspace_id,
-            caller.user_id,
-            caller.api_key_id,
-            "invitation.accept",
-            str(invitation_id),
-            origin_of(request),
-            {"role": accepted.role},
-        )
     return AcceptedOut.model_validate(accepted)

@@ -28,6 +28,7 @@ from functions.admin.oidc_provider import (
 )
 from minirag.runtime import telemetry
 from minirag.runtime.errors import Unauthenticated, Unavailable
+from minirag.tenancy import addresses
 
 if TYPE_CHECKING:
     from authlib.integrations.requests_client import OAuth2Session
@@ -39,7 +40,6 @@ _LEEWAY_SECONDS: Final = 60
 
 _CODE_CHARS: Final = 4096
 _SUBJECT_CHARS: Final = 255
-_EMAIL_CHARS: Final = 320
 _NAME_CHARS: Final = 200
 
 _AGAIN: Final = "Sign in again; if that does not help, tell whoever runs this installation."
@@ -225,13 +225,11 @@ def _email(claims: Mapping[str, Any]) -> str:
             "unverified email",
             "The identity provider has not verified your e-mail address. Verify it there, or use another account.",
         )
-    email = value.strip().lower() if isinstance(value, str) else ""
-    local, _, domain = email.rpartition("@")
-    # Neither space nor control, format or surrogate characters.
-    plain = all(unicodedata.category(character)[0] not in "CZ" for character in email)
-    if not (local and domain and plain and len(email) <= _EMAIL_CHARS):
-        raise _refused("email", "The identity provider gives no usable e-mail address of yours. Use another account.")
-    return email
+    try:
+        return addresses.normal(value.strip() if isinstance(value, str) else "")
+    except ValueError:
+        sentence = "The identity provider gives no usable e-mail address of yours. Use another account."
+        raise _refused("email", sentence) from None
 
 
 def _name(value: object) -> str:

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from functions.admin.bodies import BillingOut, Email, In, Name, Out
+from functions.admin.bodies import BillingOut, Dollars, Email, In, Name, Out
 from minirag.runtime.http import Text
 
 
@@ -103,9 +102,16 @@ class AuditProblemOut(Out):
 
 
 class AuditVerdictOut(BaseModel):
-    """Whether the log is as it was sealed; what does not fit, if it is not."""
+    """Whether the log is as it was sealed, what does not fit if it is not, and where the chain ends.
+
+    `position` and `head` are what the function that seals has logged at its last run that found something; `unsealed`
+    rows are newer.
+    """
 
     intact: bool
+    position: int
+    head: str
+    unsealed: int
     problems: Sequence[AuditProblemOut]
 
 
@@ -118,7 +124,7 @@ class StatsOut(Out):
     bytes: int
     open_jobs: int
     requests_today: int
-    cost_this_month: Decimal
+    cost_this_month: Dollars
 
 
 class CacheIn(In):

@@ -1,5 +1,6 @@
 """What operators see and do across tenants: platform admins only, each change in the audit log."""
 
+from dataclasses import replace
 from typing import Annotated
 from uuid import UUID
 
@@ -86,8 +87,9 @@ async def change_user(
     if user_id == caller.user_id:
         raise Conflict("You cannot change your own role or status: another operator has to.")
     with db.transaction(_everywhere(caller)) as tx:
-        if not users.change(tx, user_id, role=body.role, status=body.status):
-            raise NotFound("There is no such user.")
+        if body.role is None and body.status is None:
+            return _user(tx, user_id)
+        users.change(tx, user_id, role=body.role, status=body.status)
         change = {"role": body.role, "status": body.status}
         audit.record(tx, caller, "admin.user.change", str(user_id), origin_of(request), **change)
         return _user(tx, user_id)
@@ -117,9 +119,8 @@ async def create_organization_for(
     """Make an organization, with a first workspace, that a user owns."""
     with db.transaction(_everywhere(caller)) as tx:
         _user(tx, body.owner_id)
-    organization_id = found(body.owner_id, body.name.strip(), origin_of(request))
+    organization_id = found(body.owner_id, body.name.strip(), origin_of(request), by=caller)
     with db.transaction(_everywhere(caller)) as tx:
-        audit.record(tx, caller, "admin.organization.create", str(organization_id), origin_of(request))
         return _organization(tx, organization_id)
 
 
@@ -156,10 +157,12 @@ async def get_quotas(workspace_id: UUID, caller: Operator) -> LimitsBody:
 async def set_quotas(
     request: Request, workspace_id: UUID, caller: Operator, body: Annotated[LimitsBody, body_of(LimitsBody)]
 ) -> LimitsBody:
-    """Set all limits of a workspace, from now on."""
+    """Set limits of a workspace, from now on: those that are named, null for none."""
     with db.transaction(_inside(caller, workspace_id)) as tx:
-        quotas.set_limits(tx, workspace_id, quotas.Limits(**body.model_dump()))
-        change = {name: None if value is None else str(value) for name, value in body.model_dump().items()}
+        before = quotas.limits(tx, workspace_id)
+        given = {name: getattr(body, name) for name in body.model_fields_set}
+        quotas.set_limits(tx, workspace_id, replace(before, **given))
+        change = {name: f"{getattr(before, name)} -> {value}" for name, value in given.items()}
         audit.record(tx, caller, "admin.quotas.set", str(workspace_id), origin_of(request), **change)
         return LimitsBody.model_validate(quotas.limits(tx, workspace_id))
 

@@ -17,10 +17,10 @@ from functions.admin.bodies import (
     PersonOut,
     WorkspaceOut,
 )
-from minirag.runtime import db
-from minirag.runtime.errors import Forbidden, NotFound
+from minirag.runtime import db, settings
+from minirag.runtime.errors import Conflict, Forbidden, NotFound
 from minirag.runtime.http import described
-from minirag.tenancy import audit, organizations, users, workspaces
+from minirag.tenancy import audit, billing, organizations, users, workspaces
 from minirag.tenancy.access import NOWHERE, ORGANIZATION_IN_PATH, body_of, needs, origin_of
 from minirag.tenancy.identity import Member, Origin, Principal
 from minirag.tenancy.roles import ACCOUNT, IDENTIFIED, ORGANIZATION_ADMIN
@@ -44,7 +44,14 @@ async def create_organization(
     body: Annotated[NameIn, body_of(NameIn)],
 ) -> OrganizationOut:
     """Make an organization that the caller owns, with a first workspace."""
-    organization_id = found(caller.user_id, body.name.strip(), origin_of(request), key_id=caller.api_key_id)
+    with db.transaction(caller.tenant) as tx:
+        owned = {one.organization_id: one for one in users.memberships(tx) if one.organization_role == "owner"}
+    if len(owned) >= settings.current().max_organizations:
+        raise Conflict(f"You own {len(owned)} organizations already, which is as many as one may.")
+    for one in owned.values():
+        # Nobody leaves a bill behind by founding the next.
+        billing.check_status(one.billing_status)
+    organization_id = found(caller.user_id, body.name.strip(), origin_of(request), by=caller)
     return OrganizationOut(id=organization_id, name=body.name.strip(), role="owner")
 
 
@@ -107,14 +114,24 @@ def _role_of(tx: db.Connection, caller: Member, user_id: UUID) -> str:
     return role
 
 
-def found(owner: UUID, name: str, origin: Origin, *, key_id: UUID | None = None) -> UUID:
-    """Make an organization with a first workspace for its owner."""
+def found(owner: UUID, name: str, origin: Origin, *, by: Principal | None = None) -> UUID:
+    """Make an organization with a first workspace for its owner; `by` whom, if not by themselves signing up."""
+    action = "organization.create" if by is None or by.user_id == owner else "admin.organization.create"
+    actor, key_id = (by.user_id, by.api_key_id) if by else (owner, None)
     organization_id, workspace_id = uuid4(), workspaces.new_id()
     with db.transaction(db.Tenant(workspace_id, organization_id, owner)) as tx:
         organizations.create(tx, organization_id, name=name, owner=owner)
         workspaces.create(tx, workspace_id, organization_id=organization_id, name=_FIRST_WORKSPACE, creator=owner)
         audit.append(
-            tx, organization_id, workspace_id, owner, key_id, "organization.create", str(organization_id), origin, {}
+            tx,
+            organization_id,
+            workspace_id,
+            actor,
+            key_id,
+            action,
+            str(organization_id),
+            origin,
+            {"owner": str(owner)},
         )
     return organization_id
 

@@ -13,6 +13,7 @@ from pydantic import AwareDatetime
 from functions.admin.app import Limit, app
 from functions.admin.operator_bodies import AuditOut, AuditPage, AuditProblemOut, AuditVerdictOut
 from minirag.runtime import db, page
+from minirag.runtime.errors import Unprocessable
 from minirag.runtime.http import Text, add_header
 from minirag.tenancy import audit
 from minirag.tenancy.access import NOWHERE, needs, origin_of
@@ -25,17 +26,22 @@ Action = Annotated[Text, Query(max_length=100, pattern=r"^[a-z_]+(\.[a-z_]+)*$")
 
 # Rows of one export: what a function's answer of six million bytes surely holds.
 _EXPORT_MAX = 5000
+_PARAMETERS = frozenset({"organization_id", "user_id", "action", "since", "until", "limit", "cursor", "format"})
 # A cell that a spreadsheet would run as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 async def _filters(
+    request: Request,
     organization_id: UUID | None = None,
     user_id: UUID | None = None,
     action: Action | None = None,
     since: AwareDatetime | None = None,
     until: AwareDatetime | None = None,
 ) -> Filters:
+    # A mistyped filter would let everything through, unseen.
+    if unknown := sorted(set(request.query_params) - _PARAMETERS):
+        raise Unprocessable(f"There is no parameter {', '.join(unknown)}; there are {', '.join(sorted(_PARAMETERS))}.")
     return Filters(organization_id, user_id, action, since, until)
 
 
@@ -82,8 +88,14 @@ async def export_audit(
 async def verify_audit(caller: Operator) -> AuditVerdictOut:
     """Whether the log is as it was sealed."""
     with db.transaction(db.Tenant(user_id=caller.user_id, operator=True)) as tx:
-        problems = audit.verify(tx)
-    return AuditVerdictOut(intact=not problems, problems=[AuditProblemOut.model_validate(one) for one in problems])
+        problems, end = audit.verify(tx), audit.head(tx)
+    return AuditVerdictOut(
+        intact=not problems,
+        position=end.position,
+        head=end.head.hex(),
+        unsealed=end.unsealed,
+        problems=[AuditProblemOut.model_validate(one) for one in problems],
+    )
 
 
 def _shown(entry: Entry) -> AuditOut:
@@ -93,7 +105,7 @@ def _shown(entry: Entry) -> AuditOut:
 
 def _csv(rows: list[dict[str, object]]) -> str:
     written = io.StringIO()
-    table = csv.DictWriter(written, list(AuditOut.model_fields))
+    table = csv.DictWriter(written, list(AuditOut.model_fields), quoting=csv.QUOTE_ALL)
     table.writeheader()
     for row in rows:
         table.writerow({name: _cell(value) for name, value in row.items()})

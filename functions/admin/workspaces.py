@@ -8,8 +8,8 @@ from fastapi.responses import Response
 from functions.admin.app import app
 from functions.admin.bodies import NameIn, WorkspaceIn, WorkspaceOut, WorkspacesOut
 from functions.admin.organizations import memberships_of, workspaces_of
-from minirag.runtime import db
-from minirag.runtime.errors import Forbidden, NotFound
+from minirag.runtime import db, settings
+from minirag.runtime.errors import Conflict, Forbidden, NotFound
 from minirag.runtime.http import described
 from minirag.tenancy import audit, workspaces
 from minirag.tenancy.access import IN_PATH, NOWHERE, body_of, needs, origin_of
@@ -34,6 +34,8 @@ async def create_workspace(
     workspace_id = workspaces.new_id()
     tenant = db.Tenant(workspace_id, caller.organization_id, caller.user_id)
     with db.transaction(tenant) as tx:
+        if (held := workspaces.count(tx, caller.organization_id)) >= settings.current().max_workspaces:
+            raise Conflict(f"The organization has {held} workspaces already, which is as many as it may.")
         workspace = workspaces.create(
             tx,
             workspace_id,
@@ -42,7 +44,9 @@ async def create_workspace(
             creator=caller.user_id,
         )
         audit.record(tx, caller, "workspace.create", str(workspace_id), origin_of(request))
-    return WorkspaceOut.model_validate(workspace)
+    shown = WorkspaceOut.model_validate(workspace)
+    shown.role = "admin"
+    return shown
 
 
 @app.get("/api/v1/workspaces/{workspace_id}", response_model=WorkspaceOut)

@@ -1,7 +1,6 @@
 """What the answer log takes and gives over HTTP."""
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -52,7 +51,7 @@ class LoggedOut(BaseModel):
     prompt_tokens: int
     completion_tokens: int
     embedding_tokens: int
-    cost_usd: Decimal | None
+    cost_usd: float | None
     duration_ms: int
     created_at: datetime
 

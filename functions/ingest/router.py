@@ -107,6 +107,7 @@ def _route_drop(drop: keys.Drop, event: ObjectEvent) -> None:
         return
     queued: list[UUID] = []
     with db.transaction(db.Tenant(workspace_id, organization_id)) as tx:
+        workspaces.hold(tx, workspace_id)
         source = sources.lock_drop(tx, workspace_id, uuid4(), drop_key=drop.path, object_key=drop.key)
         if event.sequencer < source.seen:
             telemetry.event("drop.stale", source_id=str(source.id))

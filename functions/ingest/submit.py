@@ -12,7 +12,7 @@ from functions.ingest.names import NAME_CHARS
 from minirag.knowledge import jobs, sources, upload_forms
 from minirag.runtime import blobs, db, settings
 from minirag.runtime.errors import Conflict, NotFound, TooLarge, Unavailable
-from minirag.tenancy import quotas
+from minirag.tenancy import quotas, workspaces
 from minirag.tenancy.identity import Caller
 
 # How long an address to post a file to holds; one that was begun in time may take as long again to come.
@@ -104,6 +104,7 @@ def _submit_url(caller: Caller, url: str, language: str | None, tags: list[str])
     workspace_id, job_id = caller.workspace_id, uuid4()
     content = jobs.Content(name=url[:NAME_CHARS], uri=url, bytes=0, language=language, tags=tags or None)
     with db.transaction(caller.tenant) as tx:
+        workspaces.hold(tx, workspace_id)
         source = sources.lock_url(tx, workspace_id, uuid4(), url=url, user_id=caller.user_id)
         quotas.check(tx, workspace_id, size=0, chunks=0 if source.chunks else 1)
         key = fetched(workspace_id, source.id, job_id)
@@ -124,6 +125,7 @@ def _expect(
 ) -> jobs.Created:
     """The source, new or the one that is to be replaced, and its job, if the workspace can hold it."""
     workspace_id, source_id = upload.workspace_id, upload.source_id
+    workspaces.hold(tx, workspace_id)
     if replaces is None:
         quotas.check(tx, workspace_id, size=content.bytes)
         sources.create(tx, workspace_id, source_id, user_id=caller.user_id)

@@ -110,7 +110,7 @@ def test_what_an_answer_costs_is_counted_and_a_month_that_is_spent_is_said(
     assert (refused.status_code, refused.json()["type"]) == (429, "urn:minirag:problem:cost_limit")
     assert 0 < int(refused.headers["Retry-After"]) <= 31 * 24 * 3600
     usage = api.get("/api/v1/usage", headers=tenant.headers).json()
-    assert (usage["used"]["requests_today"], usage["limits"]["cost_limit_usd_a_month"]) == (1, "0.5000")
+    assert (usage["used"]["requests_today"], usage["limits"]["cost_limit_usd_a_month"]) == (1, 0.5)
 
 
 def test_an_answer_that_comes_while_its_document_is_being_deleted_is_kept_without_its_text_and_at_once(

@@ -50,13 +50,14 @@ NO_POLICY = {"audit_chain", "used_login_states", "user_identities"}
 # What operators see and do across tenants: each refuses without app.operator = 'on'.
 OPERATORS = {
     "change_organization", "change_user", "count_everything", "create_user", "find_api_keys", "find_audit",
-    "find_organizations", "find_users", "find_workspaces", "next_generations", "revoke_api_key", "verify_audit_log",
+    "find_audit_head", "find_organizations", "find_users", "find_workspaces", "next_generations", "revoke_api_key",
+    "verify_audit_log",
 }  # fmt: skip
 # What is needed before a tenant is known, or beside it.
 LOOKUPS = {
-    "accept_invitation", "empty_answers", "find_caller", "find_index_garbage", "find_invitations", "find_lost_jobs",
-    "find_memberships", "find_people", "may_write", "record_billing_event", "seal_audit_log", "sign_in",
-    "use_login_state",
+    "accept_invitation", "empty_answers", "end_membership", "find_caller", "find_index_garbage", "find_invitations",
+    "find_lost_jobs", "find_memberships", "find_people", "may_write", "record_billing_event", "seal_audit_log",
+    "sign_in", "use_login_state",
 }  # fmt: skip
 # What they read and write, as the role that cannot log in; of an UPDATE the columns.
 AUTH: dict[str, set[str]] = {
@@ -72,7 +73,7 @@ AUTH: dict[str, set[str]] = {
     "organizations": {"SELECT", "UPDATE"},
     "used_login_states": {"SELECT", "INSERT", "DELETE"},
     "user_identities": {"SELECT", "INSERT"},
-    "user_organizations": {"SELECT", "INSERT"},
+    "user_organizations": {"SELECT", "INSERT", "DELETE"},
     "users": {"SELECT", "INSERT", "UPDATE"},
     "workspace_members": {"SELECT", "INSERT"},
     "workspace_quota_settings": {"SELECT"},

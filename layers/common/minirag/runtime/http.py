@@ -181,12 +181,14 @@ def lambda_handler(app: FastAPI, name: str) -> LambdaHandler:
 
 def _with_plain_host(event: dict[str, Any]) -> dict[str, Any]:
     """The event, without a Host that Mangum could not take apart; nothing here depends on it."""
-    for kind in ("headers", "multiValueHeaders"):
-        given: dict[str, Any] = event.get(kind) or {}
-        for name in [name for name in given if name.lower() == "host"]:
-            hosts = given[name] if isinstance(given[name], list) else [given[name]]
-            if not all(_HOST.fullmatch(host) for host in hosts):
-                del given[name]
+    places: list[dict[str, Any]] = [event.get(kind) or {} for kind in ("headers", "multiValueHeaders")]
+    named = [(place, name) for place in places for name in place if name.lower() == "host"]
+    hosts = {
+        host for place, name in named for host in (place[name] if isinstance(place[name], list) else [place[name]])
+    }
+    if len(hosts) > 1 or not all(_HOST.fullmatch(host) for host in hosts):
+        for place, name in named:
+            del place[name]
     return event
 
 

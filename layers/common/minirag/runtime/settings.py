@@ -73,6 +73,9 @@ class Settings:
 
     # Limits.
     ask_per_minute: int = 30
+    # That one user may own, and that one organization may have: limits are those of a workspace.
+    max_organizations: int = 5
+    max_workspaces: int = 100
     max_body_bytes: int = 4 * MIB
     max_upload_bytes: int = 200 * MIB
     max_query_chars: int = 2000
@@ -146,6 +149,8 @@ def _read(environment: Mapping[str, str]) -> Settings:
         sign_up=choice("MINIRAG_SIGN_UP", ("open", "invited")),
         cors_origins=tuple(part.strip() for part in (text("MINIRAG_CORS_ORIGINS") or "").split(",") if part.strip()),
         ask_per_minute=number("MINIRAG_ASK_PER_MINUTE", 30),
+        max_organizations=number("MINIRAG_MAX_ORGANIZATIONS", 5),
+        max_workspaces=number("MINIRAG_MAX_WORKSPACES", 100),
         # Two during a rotation, separated by a comma.
         stripe_webhook_secrets=tuple(part.strip() for part in secrets.split(",") if part.strip()),
         max_body_bytes=number("MINIRAG_MAX_BODY_BYTES", 4 * MIB),

@@ -134,7 +134,7 @@ def origin_of(request: Request) -> Origin:
 
 def _take_turn(request: Request, given: bytes | Session) -> None:
     """Take one of the questions that this caller has a minute, before anything is looked up."""
-    who = f"key:{given.hex()[:32]}" if isinstance(given, bytes) else f"user:{given.user_id}"
+    who = f"key:{given.hex()[:32]}" if isinstance(given, bytes) else f"session:{given.id}"
     turn = rates.take(f"ask:{who}", limit=settings.current().ask_per_minute, window_seconds=_WINDOW_SECONDS)
     if turn is None:
         return

@@ -24,6 +24,7 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 _FIND: Final = "SELECT * FROM find_audit(%s, %s, %s, %s, %s, %s, %s, %s)"
 _SEAL: Final = "SELECT * FROM seal_audit_log(%s)"
+_HEAD: Final = "SELECT * FROM find_audit_head()"
 _VERIFY: Final = "SELECT * FROM verify_audit_log()"
 _USER_AGENT_MAX: Final = 200
 
@@ -65,6 +66,15 @@ class Seal:
     sealed: int
     head_position: int
     head: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where the chain ends, 0 and nothing before the first seal, and how many rows are newer."""
+
+    position: int
+    head: bytes
+    unsealed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,3 +135,11 @@ def verify(tx: Connection) -> list[Problem]:
     """What does not fit the chain: empty unless somebody tampered with the log. For operators."""
     with tx.cursor(row_factory=class_row(Problem)) as cursor:
         return cursor.execute(_VERIFY).fetchall()
+
+
+def head(tx: Connection) -> Head:
+    """Where the chain ends. For operators."""
+    with tx.cursor(row_factory=class_row(Head)) as cursor:
+        found = cursor.execute(_HEAD).fetchone()
+    assert found is not None
+    return found

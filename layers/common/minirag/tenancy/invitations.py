@@ -8,6 +8,7 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from minirag.runtime.db import Connection
+from minirag.tenancy.identity import Origin
 
 DAYS: Final = 14
 
@@ -31,7 +32,7 @@ WHERE workspace_id = %s AND id = %s AND ended_at IS NULL AND expires_at > now()
 RETURNING email
 """
 _MINE: Final = "SELECT * FROM find_invitations()"
-_ACCEPT: Final = "SELECT workspace_id, organization_id, role FROM accept_invitation(%s)"
+_ACCEPT: Final = "SELECT workspace_id, organization_id, role FROM accept_invitation(%s, %s, %s)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,10 @@ def received(tx: Connection) -> list[Received]:
         return cursor.execute(_MINE).fetchall()
 
 
-def accept(tx: Connection, invitation_id: UUID) -> Accepted | None:
-    """Make the user of the transaction a member as invited; None if there is no such open invitation to them."""
+def accept(tx: Connection, invitation_id: UUID, origin: Origin) -> Accepted | None:
+    """Make the user of the transaction a member as invited, and write it down.
+
+    None if there is no such open invitation to them, or who invited them may not any more.
+    """
     with tx.cursor(row_factory=class_row(Accepted)) as cursor:
-        return cursor.execute(_ACCEPT, (invitation_id,)).fetchone()
+        return cursor.execute(_ACCEPT, (invitation_id, origin.request_id, origin.ip)).fetchone()

@@ -19,7 +19,7 @@ _RENAME: Final = "UPDATE organizations SET name = %s WHERE id = %s"
 _PEOPLE: Final = "SELECT user_id, email, name, role, created_at FROM find_people() ORDER BY created_at, user_id"
 _LOCK: Final = "SELECT user_id, role FROM user_organizations WHERE organization_id = %s ORDER BY user_id FOR UPDATE"
 _SET_ROLE: Final = "UPDATE user_organizations SET role = %s WHERE organization_id = %s AND user_id = %s"
-_REMOVE: Final = "DELETE FROM user_organizations WHERE organization_id = %s AND user_id = %s"
+_REMOVE: Final = "SELECT end_membership(%s)"
 _FIND: Final = "SELECT * FROM find_organizations(%s, %s, %s, %s)"
 _CHANGE: Final = "SELECT change_organization(%s, %s, %s, %s)"
 
@@ -83,9 +83,13 @@ def set_role(tx: Connection, organization_id: UUID, user_id: UUID, role: str) ->
 
 
 def remove(tx: Connection, organization_id: UUID, user_id: UUID) -> None:
-    """Take a member out of the organization and all its workspaces. Raises Conflict if that would leave no owner."""
+    """Take a member out of the organization, which the transaction runs for, and all its workspaces.
+
+    Their keys that are tied to these are revoked, open invitations to them and by them end. Raises Conflict if that
+    would leave no owner.
+    """
     _keep_an_owner(tx, organization_id, user_id)
-    tx.execute(_REMOVE, (organization_id, user_id))
+    tx.execute(_REMOVE, (user_id,))
 
 
 def page(tx: Connection, *, organization_id: UUID | None, after: Cursor[UUID] | None, limit: int) -> list[Organization]:

@@ -8,6 +8,7 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from minirag.runtime.db import Connection
+from minirag.runtime.errors import Conflict, NotFound
 from minirag.runtime.page import Cursor
 from minirag.tenancy.tokens import Session
 
@@ -47,6 +48,7 @@ class Membership:
     organization_name: str
     organization_role: str
     organization_created_at: datetime
+    billing_status: str
     workspace_id: UUID | None
     workspace_name: str | None
     workspace_role: str | None
@@ -135,7 +137,13 @@ def create(tx: Connection, *, email: str, name: str) -> UUID | None:
     return None if row is None else row[0]
 
 
-def change(tx: Connection, user_id: UUID, *, role: str | None, status: str | None) -> bool:
-    """Change what is given, and end all the user's sessions, for operators; False if there is no such user."""
+def change(tx: Connection, user_id: UUID, *, role: str | None, status: str | None) -> None:
+    """Change what is given, and end all the user's sessions, for operators.
+
+    Raises NotFound if there is no such user, Conflict if nobody would be left to operate the platform.
+    """
     row = tx.execute(_CHANGE, (user_id, role, status)).fetchone()
-    return row is not None and bool(row[0])
+    if row is None or row[0] == "unknown":
+        raise NotFound("There is no such user.")
+    if row[0] == "last":
+        raise Conflict("This is the platform's only active operator. Make somebody else one first.")

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from psycopg.rows import class_row
 
 from minirag.runtime.db import Connection
-from minirag.runtime.errors import Conflict
+from minirag.runtime.errors import Conflict, NotFound
 from minirag.runtime.page import Cursor
 
 _INSERT: Final = """
@@ -19,6 +19,8 @@ _INSERT_MEMBER: Final = """
 INSERT INTO workspace_members (organization_id, workspace_id, user_id, role) VALUES (%s, %s, %s, 'admin')
 """
 _FIND: Final = "SELECT organization_id FROM workspaces WHERE id = %s AND deleted_at IS NULL"
+_COUNT: Final = "SELECT count(*) FROM workspaces WHERE organization_id = %s AND deleted_at IS NULL"
+_HOLD: Final = "SELECT 1 FROM workspaces WHERE id = %s AND deleted_at IS NULL FOR KEY SHARE"
 _GET: Final = """
 SELECT id, name, organization_id, created_at FROM workspaces WHERE id = %s AND deleted_at IS NULL
 """
@@ -86,6 +88,18 @@ def find(tx: Connection, workspace_id: UUID) -> Workspace | None:
     """The workspace this transaction runs for, or None if there is no such workspace."""
     with tx.cursor(row_factory=class_row(Workspace)) as cursor:
         return cursor.execute(_GET, (workspace_id,)).fetchone()
+
+
+def count(tx: Connection, organization_id: UUID) -> int:
+    """How many workspaces the organization has that the transaction runs for."""
+    row = tx.execute(_COUNT, (organization_id,)).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def hold(tx: Connection, workspace_id: UUID) -> None:
+    """Keep the workspace from being deleted until the transaction ends. Raises NotFound if it has been."""
+    if tx.execute(_HOLD, (workspace_id,)).fetchone() is None:
+        raise NotFound("There is no such workspace.")
 
 
 def rename(tx: Connection, workspace_id: UUID, name: str) -> Workspace | None:

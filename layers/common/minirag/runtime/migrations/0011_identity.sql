@@ -139,7 +139,7 @@ CREATE POLICY workspace_change ON workspaces FOR UPDATE TO minirag_app
     WITH CHECK (id = nullif(current_setting('app.workspace_id', true), '')::uuid);
 GRANT UPDATE (name) ON organizations TO minirag_app;
 GRANT INSERT ON organizations TO minirag_app;
-GRANT INSERT, UPDATE (role), DELETE ON user_organizations TO minirag_app;
+GRANT INSERT, UPDATE (role) ON user_organizations TO minirag_app;
 
 -- An organization takes its founder in by itself; all others come by an invitation, see accept_invitation.
 DROP POLICY organization ON user_organizations;
@@ -148,8 +148,6 @@ CREATE POLICY organization ON user_organizations FOR SELECT TO minirag_app
 CREATE POLICY change ON user_organizations FOR UPDATE TO minirag_app
     USING      (organization_id = nullif(current_setting('app.organization_id', true), '')::uuid)
     WITH CHECK (organization_id = nullif(current_setting('app.organization_id', true), '')::uuid);
-CREATE POLICY removal ON user_organizations FOR DELETE TO minirag_app
-    USING (organization_id = nullif(current_setting('app.organization_id', true), '')::uuid);
 CREATE POLICY founder ON user_organizations FOR INSERT TO minirag_app
     WITH CHECK (organization_id = nullif(current_setting('app.organization_id', true), '')::uuid
                 AND user_id = nullif(current_setting('app.user_id', true), '')::uuid);
@@ -199,19 +197,20 @@ DROP POLICY lookup ON user_organizations;
 DROP POLICY lookup ON workspace_members;
 CREATE POLICY lookup ON user_organizations TO minirag_auth USING (true) WITH CHECK (true);
 CREATE POLICY lookup ON workspace_members  TO minirag_auth USING (true) WITH CHECK (true);
-GRANT INSERT ON user_organizations, workspace_members TO minirag_auth;
+GRANT INSERT, DELETE ON user_organizations TO minirag_auth;
+GRANT INSERT ON workspace_members TO minirag_auth;
 
 -- Everything that the user of the transaction belongs to: organizations, and the workspaces in each that are open to
 -- them (a row with workspace_id NULL for an organization without one).
 CREATE FUNCTION find_memberships()
 RETURNS TABLE (
     organization_id uuid, organization_name text, organization_role text, organization_created_at timestamptz,
-    workspace_id uuid, workspace_name text, workspace_role text, workspace_created_at timestamptz
+    billing_status text, workspace_id uuid, workspace_name text, workspace_role text, workspace_created_at timestamptz
 )
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp
 AS $$
-    SELECT o.id, o.name, uo.role, o.created_at, w.id, w.name, w.role, w.created_at
+    SELECT o.id, o.name, uo.role, o.created_at, o.billing_status, w.id, w.name, w.role, w.created_at
     FROM user_organizations uo
     JOIN organizations o ON o.id = uo.organization_id
     LEFT JOIN LATERAL (
@@ -256,9 +255,9 @@ AS $$
     ORDER BY i.created_at, i.id
 $$;
 
--- Makes the transaction's user a member as invited; no row: there is no such invitation for them. What they are already
--- they stay.
-CREATE FUNCTION accept_invitation(wanted uuid)
+-- Makes the transaction's user a member as invited; no row: there is no such invitation for them, or who invited them may
+-- not any more. What they are already they stay.
+CREATE FUNCTION accept_invitation(wanted uuid, from_request text, from_ip text)
 RETURNS TABLE (workspace_id uuid, organization_id uuid, role text)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp
@@ -269,9 +268,10 @@ DECLARE
     got invitations%ROWTYPE;
 BEGIN
     UPDATE invitations i SET ended_at = now()
-    FROM users u, workspaces w
+    FROM users u, workspaces w, users b JOIN user_organizations bo ON bo.user_id = b.id AND bo.role IN ('owner', 'admin')
     WHERE i.id = wanted AND i.ended_at IS NULL AND i.expires_at > now()
       AND u.id = me AND lower(u.email) = lower(i.email)
+      AND b.id = i.invited_by AND b.status = 'active' AND bo.organization_id = i.organization_id
       AND w.id = i.workspace_id AND w.deleted_at IS NULL
     RETURNING i.* INTO got;
     IF NOT FOUND THEN
@@ -281,8 +281,33 @@ BEGIN
     VALUES (got.organization_id, me, got.organization_role) ON CONFLICT DO NOTHING;
     INSERT INTO workspace_members (organization_id, workspace_id, user_id, role)
     VALUES (got.organization_id, got.workspace_id, me, got.role) ON CONFLICT DO NOTHING;
+    INSERT INTO audit_log (organization_id, workspace_id, user_id, action, target, detail, request_id, ip)
+    VALUES (got.organization_id, got.workspace_id, me, 'invitation.accept', got.id::text,
+            jsonb_build_object('role', got.role, 'organization_role', got.organization_role), from_request, from_ip);
     RETURN QUERY SELECT m.workspace_id, m.organization_id, m.role FROM workspace_members m
                  WHERE m.workspace_id = got.workspace_id AND m.user_id = me;
+END
+$$;
+
+-- Somebody leaves the transaction's organization: the open invitations to them and by them, and their keys that are tied
+-- to its workspaces, end with it.
+CREATE FUNCTION end_membership(wanted_user uuid)
+RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, public, pg_temp
+AS $$
+DECLARE
+    organization uuid := nullif(current_setting('app.organization_id', true), '')::uuid;
+BEGIN
+    UPDATE invitations i SET ended_at = now()
+    FROM users u
+    WHERE i.organization_id = organization AND i.ended_at IS NULL AND u.id = wanted_user
+      AND (i.invited_by = u.id OR lower(i.email) = lower(u.email));
+    UPDATE api_keys k SET revoked_at = now()
+    FROM workspaces w
+    WHERE w.organization_id = organization AND k.workspace_id = w.id AND k.user_id = wanted_user
+      AND k.revoked_at IS NULL;
+    DELETE FROM user_organizations uo WHERE uo.organization_id = organization AND uo.user_id = wanted_user;
 END
 $$;
 
@@ -481,24 +506,27 @@ REVOKE ALL ON FUNCTION sign_in(text, text, text, text, boolean) FROM PUBLIC;
 REVOKE ALL ON FUNCTION find_memberships() FROM PUBLIC;
 REVOKE ALL ON FUNCTION find_people() FROM PUBLIC;
 REVOKE ALL ON FUNCTION find_invitations() FROM PUBLIC;
-REVOKE ALL ON FUNCTION accept_invitation(uuid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION accept_invitation(uuid, text, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION may_write(uuid, uuid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION end_membership(uuid) FROM PUBLIC;
 REVOKE ALL ON FUNCTION find_caller(bytea, uuid, integer, uuid, uuid, uuid, boolean, text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION use_login_state(bytea) TO minirag_app;
 GRANT EXECUTE ON FUNCTION sign_in(text, text, text, text, boolean) TO minirag_app;
 GRANT EXECUTE ON FUNCTION find_memberships() TO minirag_app;
 GRANT EXECUTE ON FUNCTION find_people() TO minirag_app;
 GRANT EXECUTE ON FUNCTION find_invitations() TO minirag_app;
-GRANT EXECUTE ON FUNCTION accept_invitation(uuid) TO minirag_app;
+GRANT EXECUTE ON FUNCTION accept_invitation(uuid, text, text) TO minirag_app;
 GRANT EXECUTE ON FUNCTION may_write(uuid, uuid) TO minirag_app;
+GRANT EXECUTE ON FUNCTION end_membership(uuid) TO minirag_app;
 GRANT EXECUTE ON FUNCTION find_caller(bytea, uuid, integer, uuid, uuid, uuid, boolean, text, text) TO minirag_app;
 ALTER FUNCTION use_login_state(bytea) OWNER TO minirag_auth;
 ALTER FUNCTION sign_in(text, text, text, text, boolean) OWNER TO minirag_auth;
 ALTER FUNCTION find_memberships() OWNER TO minirag_auth;
 ALTER FUNCTION find_people() OWNER TO minirag_auth;
 ALTER FUNCTION find_invitations() OWNER TO minirag_auth;
-ALTER FUNCTION accept_invitation(uuid) OWNER TO minirag_auth;
+ALTER FUNCTION accept_invitation(uuid, text, text) OWNER TO minirag_auth;
 ALTER FUNCTION may_write(uuid, uuid) OWNER TO minirag_auth;
+ALTER FUNCTION end_membership(uuid) OWNER TO minirag_auth;
 ALTER FUNCTION find_caller(bytea, uuid, integer, uuid, uuid, uuid, boolean, text, text) OWNER TO minirag_auth;
 REVOKE CREATE ON SCHEMA public FROM minirag_auth;
 REVOKE minirag_auth FROM CURRENT_USER;

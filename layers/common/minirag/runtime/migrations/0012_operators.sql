@@ -146,6 +146,21 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION find_audit_head()
+RETURNS TABLE ("position" bigint, head bytea, unsealed bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, public, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM operators_only();
+    RETURN QUERY
+        SELECT coalesce(max(c.position), 0), coalesce((SELECT e.hash FROM audit_chain e ORDER BY e.position DESC LIMIT 1), ''),
+               (SELECT count(*) FROM audit_log) - count(*)
+        FROM audit_chain c;
+END
+$$;
+
 CREATE FUNCTION find_audit(
     wanted_organization uuid, wanted_user uuid, wanted_action text, since timestamptz, until timestamptz,
     before_at timestamptz, before_id bigint, most integer
@@ -252,18 +267,26 @@ BEGIN
 END
 $$;
 
--- Changes what is not NULL. What a user may do changes at once, so all their sessions end. False: no such user.
+-- Changes what is not NULL. What a user may do changes at once, so all their sessions end. Says `changed`, `unknown` if
+-- there is no such user, or `last` if no active operator would be left.
 CREATE FUNCTION change_user(wanted uuid, new_role text, new_status text)
-RETURNS boolean
+RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp
 AS $$
 BEGIN
     PERFORM operators_only();
+    -- Two who demote each other do so one after the other.
+    PERFORM pg_advisory_xact_lock(hashtextextended('change_user', 0));
+    IF (new_role = 'user' OR new_status = 'suspended')
+       AND EXISTS (SELECT FROM users u WHERE u.id = wanted AND u.role = 'admin' AND u.status = 'active')
+       AND NOT EXISTS (SELECT FROM users u WHERE u.id <> wanted AND u.role = 'admin' AND u.status = 'active') THEN
+        RETURN 'last';
+    END IF;
     UPDATE users u
     SET role = coalesce(new_role, u.role), status = coalesce(new_status, u.status), session_epoch = u.session_epoch + 1
     WHERE u.id = wanted;
-    RETURN FOUND;
+    RETURN CASE WHEN FOUND THEN 'changed' ELSE 'unknown' END;
 END
 $$;
 
@@ -419,7 +442,7 @@ DECLARE
     one regprocedure;
 BEGIN
     FOREACH one IN ARRAY ARRAY[
-        'operators_only()', 'audit_link(bytea, audit_log)', 'seal_audit_log(integer)', 'verify_audit_log()',
+        'operators_only()', 'find_audit_head()', 'audit_link(bytea, audit_log)', 'seal_audit_log(integer)', 'verify_audit_log()',
         'find_audit(uuid, uuid, text, timestamptz, timestamptz, timestamptz, bigint, integer)',
         'find_users(uuid, text, text, timestamptz, uuid, integer)', 'create_user(text, text)',
         'change_user(uuid, text, text)', 'find_organizations(uuid, timestamptz, uuid, integer)',
