@@ -1,34 +1,19 @@
 """Keys from the command line, as an operator types it."""
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
+from local.postgres import Postgres
+from tests.scripts.typed import Run, typed
 from tests.tenants import TestTenant
-
-ROOT = Path(__file__).parent.parent.parent
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def run(stack_env: dict[str, str]) -> Run:
-    """Run the script as a file, with nothing set but the database's address."""
-    variables = {"PATH": os.environ["PATH"], "MINIRAG_DATABASE_URL": stack_env["MINIRAG_DATABASE_URL"]}
-
-    def script(*arguments: object, **more: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "scripts/manage_api_keys.py", *map(str, arguments)]
-        return subprocess.run(
-            command, cwd=ROOT, env=variables | more, capture_output=True, text=True, timeout=60, check=False
-        )
-
-    return script
+def run(postgres: Postgres) -> Run:
+    return typed("manage_api_keys.py", postgres.app_url)
 
 
 def test_a_key_is_made_listed_and_revoked(run: Run, api: httpx.Client, tenant: TestTenant) -> None:

@@ -1,40 +1,30 @@
 """Users from the command line, as an operator types it."""
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable
-from pathlib import Path
 from uuid import uuid4
 
 import httpx
 import psycopg
 import pytest
 
+from local.postgres import Postgres
+from tests.scripts.typed import Run, typed
 from tests.tenants import TestTenant
-
-ROOT = Path(__file__).parent.parent.parent
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def run(stack_env: dict[str, str]) -> Run:
-    """Run the script as a file, with nothing set but the database's address."""
-    variables = {"PATH": os.environ["PATH"], "MINIRAG_DATABASE_URL": stack_env["MINIRAG_DATABASE_URL"]}
-
-    def script(*arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "scripts/manage_users.py", *map(str, arguments)]
-        return subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=60, check=False)
-
-    return script
+def run(postgres: Postgres) -> Run:
+    return typed("manage_users.py", postgres.app_url)
 
 
 def test_the_first_operator_is_made_from_the_command_line(run: Run, api: httpx.Client, tenant: TestTenant) -> None:
     assert api.get("/api/v1/admin/stats", headers=tenant.headers).status_code == 403
     assert json.loads(run("change", tenant.user_id, "--role", "admin").stdout)["role"] == "admin"
     assert api.get("/api/v1/admin/stats", headers=tenant.headers).status_code == 200
-    run("change", tenant.user_id, "--role", "user", "--status", "suspended")
+    # The last one stays, so that there is a next one first.
+    other = run("create", "--email", f"{uuid4()}@example.com").stdout.strip()
+    run("change", other, "--role", "admin")
+    assert run("change", tenant.user_id, "--role", "user", "--status", "suspended").returncode == 0
     assert api.get("/api/v1/sources", headers=tenant.headers).status_code == 401
 
 

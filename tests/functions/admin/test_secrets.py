@@ -17,10 +17,8 @@ from minirag.tenancy.api_keys import new_key, well_formed
 from tests.conftest import WEBHOOK_SECRET
 from tests.fakes.oidc_server import OidcServer
 from tests.functions.admin.signing_in import KEY, PAGE, Browser, Person, somebody
-from tests.scripts.test_manage_api_keys import Run, run
+from tests.scripts.typed import typed
 from tests.tenants import TestTenant
-
-__all__ = ["run"]
 
 QUESTION = "Where did the lighthouse of Alexandria stand, and who paid for it?"
 TEXT = "The lighthouse stood on Pharos. Sostratus of Cnidus dedicated it to the saviour gods."
@@ -45,7 +43,6 @@ def test_keys_and_tokens_are_in_no_dump_of_the_database_and_in_no_log(
     postgres: Postgres,
     provider: OidcServer,
     sign_in: Callable[[Person], Browser],
-    run: Run,
     superuser: psycopg.Connection[Any],
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
@@ -66,7 +63,11 @@ def test_keys_and_tokens_are_in_no_dump_of_the_database_and_in_no_log(
         f"/api/v1/api-keys/{keys[-1]['id']}/rotate", headers=tenant.headers, json={"grace_seconds": 60}
     ).json()
     secrets = [one["key"] for one in [*keys, rotated]]
-    secrets.append(run("create", "--user", tenant.user_id, "--scope", "read").stdout.strip())
+    secrets.append(
+        typed("manage_api_keys.py", postgres.app_url)(
+            "create", "--user", tenant.user_id, "--scope", "read"
+        ).stdout.strip()
+    )
     unknown, mistyped = new_key().key, secrets[0][:-1] + ("0" if secrets[0][-1] != "0" else "1")
     browser = sign_in(somebody())
     token = browser.token
