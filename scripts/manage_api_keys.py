@@ -20,12 +20,13 @@ _ROOT = Path(__file__).resolve().parent.parent
 # Run as a file, Python looks for modules beside it alone.
 sys.path[:0] = [str(_ROOT), str(_ROOT / "layers" / "common")]
 
-from minirag.runtime import db, settings  # noqa: E402
-from minirag.runtime.errors import MiniRagError, NotFound  # noqa: E402
+from minirag.runtime import db  # noqa: E402
+from minirag.runtime.errors import NotFound  # noqa: E402
 from minirag.runtime.page import Cursor  # noqa: E402
 from minirag.tenancy import api_keys, audit, users  # noqa: E402
 from minirag.tenancy.api_keys import ApiKey  # noqa: E402
 from minirag.tenancy.identity import Origin  # noqa: E402
+from scripts.database import run  # noqa: E402
 
 _PAGE = 200
 _ORIGIN = Origin("manage_api_keys")
@@ -34,24 +35,12 @@ _ORIGIN = Origin("manage_api_keys")
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     given = _parser().parse_args(arguments)
-    try:
-        settings.current()
-        if given.command == "create":
-            _create(given.user, given.workspace, frozenset(given.scope), given.days, given.description)
-        elif given.command == "list":
-            for key in _all(given.user, given.workspace):
-                print(json.dumps(_shown(key), ensure_ascii=False))
-        else:
-            _revoke(given.key_id)
-    except MiniRagError as error:
-        print(error.detail, file=sys.stderr)
-        return 1
-    except ValueError as error:
-        print(f"{error}. Set the variables first: set -a; source .local/dev.env; set +a", file=sys.stderr)
-        return 2
-    finally:
-        db.close()
-    return 0
+    if given.command == "create":
+        scopes = frozenset(given.scope)
+        return run(lambda: _create(given.user, given.workspace, scopes, given.days, given.description))
+    if given.command == "list":
+        return run(lambda: _list(given.user, given.workspace))
+    return run(lambda: _revoke(given.key_id))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -97,6 +86,11 @@ def _create(user_id: UUID, workspace_id: UUID | None, scopes: frozenset[str], da
         )
     print(new.key)
     print(f"{stored.id}: shown this once. Only its SHA-256 is stored.", file=sys.stderr)
+
+
+def _list(user_id: UUID | None, workspace_id: UUID | None) -> None:
+    for key in _all(user_id, workspace_id):
+        print(json.dumps(_shown(key), ensure_ascii=False))
 
 
 def _all(user_id: UUID | None, workspace_id: UUID | None) -> Iterator[ApiKey]:

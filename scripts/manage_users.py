@@ -18,12 +18,13 @@ _ROOT = Path(__file__).resolve().parent.parent
 # Run as a file, Python looks for modules beside it alone.
 sys.path[:0] = [str(_ROOT), str(_ROOT / "layers" / "common")]
 
-from minirag.runtime import db, settings  # noqa: E402
-from minirag.runtime.errors import Conflict, MiniRagError, Unprocessable  # noqa: E402
+from minirag.runtime import db  # noqa: E402
+from minirag.runtime.errors import Conflict, Unprocessable  # noqa: E402
 from minirag.runtime.page import Cursor  # noqa: E402
 from minirag.tenancy import addresses, audit, users  # noqa: E402
 from minirag.tenancy.identity import Origin  # noqa: E402
 from minirag.tenancy.users import User  # noqa: E402
+from scripts.database import run  # noqa: E402
 
 _PAGE = 200
 _ORIGIN = Origin("manage_users")
@@ -33,23 +34,11 @@ _EVERYWHERE = db.Tenant(operator=True)
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     given = _parser().parse_args(arguments)
-    try:
-        settings.current()
-        if given.command == "create":
-            _create(given.email, given.name)
-        elif given.command == "list":
-            _list(given.email)
-        else:
-            _change(given.user_id, given.role, given.status)
-    except MiniRagError as error:
-        print(error.detail, file=sys.stderr)
-        return 1
-    except ValueError as error:
-        print(f"{error}. Set the variables first: set -a; source .local/dev.env; set +a", file=sys.stderr)
-        return 2
-    finally:
-        db.close()
-    return 0
+    if given.command == "create":
+        return run(lambda: _create(given.email, given.name))
+    if given.command == "list":
+        return run(lambda: _list(given.email))
+    return run(lambda: _change(given.user_id, given.role, given.status))
 
 
 def _parser() -> argparse.ArgumentParser:
