@@ -21,7 +21,9 @@ class Out(BaseModel):
 
 
 # Whether an address can be reached is for the provider to say, who vouches for it when somebody signs in.
-Email = Annotated[Text, Field(max_length=addresses.LONGEST), AfterValidator(addresses.normal)]
+Email = Annotated[
+    Text, Field(max_length=addresses.LONGEST, json_schema_extra={"format": "email"}), AfterValidator(addresses.normal)
+]
 Name = Annotated[Text, Field(min_length=1, max_length=200, pattern=r"\S")]
 # Exact inside, a number over HTTP.
 Dollars = Annotated[Decimal, PlainSerializer(float, return_type=float)]
