@@ -22,6 +22,7 @@ from minirag.knowledge import chunks, jobs, sources, texts
 from minirag.runtime import db, page
 from minirag.runtime.errors import NotFound, TooLarge
 from minirag.runtime.http import create_app
+from minirag.tenancy import audit
 from minirag.tenancy.access import needs, origin_of
 from minirag.tenancy.identity import Caller
 from minirag.tenancy.roles import READ, WRITE
@@ -63,20 +64,22 @@ async def retry_job(job_id: UUID, caller: Writer) -> JobOut:
 
 
 @app.post("/api/v1/dedupe", status_code=202, response_model=TaskOut)
-async def dedupe(caller: Writer) -> TaskOut:
+async def dedupe(request: Request, caller: Writer) -> TaskOut:
     """Keep the text of exact duplicates once."""
-    return _task(caller, "dedupe")
+    return _task(request, caller, "dedupe")
 
 
 @app.post("/api/v1/rebuild", status_code=202, response_model=TaskOut)
-async def rebuild(caller: Writer) -> TaskOut:
+async def rebuild(request: Request, caller: Writer) -> TaskOut:
     """Bring the workspace's indexes up to date: segments merged, missing vectors made."""
-    return _task(caller, "rebuild")
+    return _task(request, caller, "rebuild")
 
 
-def _task(caller: Caller, kind: str) -> TaskOut:
+def _task(request: Request, caller: Caller, kind: str) -> TaskOut:
     with db.transaction(caller.tenant) as tx:
-        job_id, _ = jobs.open_task(tx, caller.workspace_id, kind)
+        job_id, new = jobs.open_task(tx, caller.workspace_id, kind)
+        if new:
+            audit.record(tx, caller, f"workspace.{kind}", str(job_id), origin_of(request))
     # Also if it was under way: its message may have been lost.
     send.job(caller.workspace_id, job_id)
     return TaskOut(job_id=job_id)

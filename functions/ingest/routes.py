@@ -15,7 +15,7 @@ from minirag.knowledge import jobs
 from minirag.runtime import db
 from minirag.runtime.errors import MiniRagError, Unprocessable
 from minirag.runtime.http import described, remaining_seconds
-from minirag.tenancy.access import IN_FORM, body_of, needs
+from minirag.tenancy.access import IN_FORM, body_of, needs, origin_of
 from minirag.tenancy.identity import Caller
 from minirag.tenancy.roles import WRITE
 
@@ -49,18 +49,19 @@ async def ingest_files(
                 error.detail += " None of the files of this request was stored."
             raise
         submissions.append(Submission(name, data, False, language, tags, source_id))
-    return _wait(request, caller, [submit.submit(caller, one) for one in submissions], wait)
+    return _wait(request, caller, [submit.submit(caller, one, origin_of(request)) for one in submissions], wait)
 
 
 @app.post("/api/v1/ingest/uploads", status_code=201, response_model=UploadOut, openapi_extra=described(UploadIn))
 async def ingest_upload(
+    request: Request,
     caller: Annotated[Caller, needs(WRITE, body=UploadIn)],
     body: Annotated[UploadIn, body_of(UploadIn)],
 ) -> UploadOut:
     """Say where a file, also a large one, is to be posted; its job begins when it is there."""
     name = safe_name(body.name, default="file")
     announced = jobs.Content(name, f"upload:{name}", body.bytes, body.language, body.tags or None)
-    return UploadOut.of(submit.expect_upload(caller, announced, replaces=body.source_id))
+    return UploadOut.of(submit.expect_upload(caller, announced, origin_of(request), replaces=body.source_id))
 
 
 @app.post("/api/v1/ingest/urls", status_code=202, response_model=Ingested, openapi_extra=described(UrlsIn, form=True))
@@ -91,7 +92,8 @@ async def ingest_text(
     # A lone surrogate is valid JSON and no character: it is replaced, as in files.
     data = body.text.encode("utf-8", "replace")
     title = safe_name(body.title.replace("/", " "), default="text")
-    job_id = submit.submit(caller, Submission(title, data, True, body.language, body.tags, body.source_id))
+    submission = Submission(title, data, True, body.language, body.tags, body.source_id)
+    job_id = submit.submit(caller, submission, origin_of(request))
     return _wait(request, caller, [job_id], body.wait)
 
 

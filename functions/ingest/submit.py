@@ -12,8 +12,8 @@ from functions.ingest.names import NAME_CHARS
 from minirag.knowledge import jobs, sources, upload_forms
 from minirag.runtime import blobs, db, settings
 from minirag.runtime.errors import Conflict, NotFound, TooLarge, Unavailable
-from minirag.tenancy import quotas, workspaces
-from minirag.tenancy.identity import Caller
+from minirag.tenancy import audit, quotas, workspaces
+from minirag.tenancy.identity import Caller, Origin
 
 # How long an address to post a file to holds; one that was begun in time may take as long again to come.
 _UPLOAD_SECONDS: Final = 900
@@ -40,7 +40,7 @@ class Expected:
     fields: dict[str, str]
 
 
-def submit(caller: Caller, submission: Submission) -> UUID:
+def submit(caller: Caller, submission: Submission, origin: Origin) -> UUID:
     """Store a document for the worker and return its job's id.
 
     Raises NotFound or Conflict if it should replace a source that cannot be replaced; TooMany if the workspace cannot
@@ -56,7 +56,7 @@ def submit(caller: Caller, submission: Submission) -> UUID:
         tags=submission.tags or None,
     )
     with db.transaction(caller.tenant) as tx:
-        job = _expect(tx, caller, upload, content, submission.replaces)
+        job = _expect(tx, caller, upload, content, submission.replaces, origin)
     try:
         blobs.put(upload.key, submission.data)
     except Unavailable as error:
@@ -74,7 +74,7 @@ def submit(caller: Caller, submission: Submission) -> UUID:
     return job_id
 
 
-def expect_upload(caller: Caller, announced: jobs.Content, *, replaces: UUID | None) -> Expected:
+def expect_upload(caller: Caller, announced: jobs.Content, origin: Origin, *, replaces: UUID | None) -> Expected:
     """Make a source and a job for a file that the caller sends to the storage itself.
 
     Raises as `submit` does, and TooLarge; TooMany if the workspace cannot hold so many bytes more.
@@ -84,7 +84,7 @@ def expect_upload(caller: Caller, announced: jobs.Content, *, replaces: UUID | N
         raise TooLarge(f"The file has {announced.bytes} bytes; at most {most} are accepted.")
     upload = Upload(caller.workspace_id, replaces or uuid4(), uuid4())
     with db.transaction(caller.tenant) as tx:
-        _expect(tx, caller, upload, announced, replaces, patience=2 * _UPLOAD_SECONDS)
+        _expect(tx, caller, upload, announced, replaces, origin, patience=2 * _UPLOAD_SECONDS)
         upload_forms.give(tx, caller.workspace_id, upload.job_id, caller.user_id, caller.api_key_id)
     url, fields = blobs.presigned_post(upload.key, max_bytes=announced.bytes, seconds=_UPLOAD_SECONDS)
     return Expected(upload.job_id, url, fields)
@@ -120,6 +120,7 @@ def _expect(
     upload: Upload,
     content: jobs.Content,
     replaces: UUID | None,
+    origin: Origin,
     *,
     patience: int = _UPLOAD_SECONDS,
 ) -> jobs.Created:
@@ -135,6 +136,7 @@ def _expect(
         known = replaced.size if replaced and replaced.counted else 0
         chunks = 0 if replaced and replaced.chunks else 1
         quotas.check(tx, workspace_id, size=content.bytes - known, chunks=chunks)
+        audit.record(tx, caller, "source.replace", str(source_id), origin)
     job = jobs.create(
         tx,
         workspace_id,

@@ -500,3 +500,19 @@ def test_a_form_that_was_cut_off_is_refused_whole(api: httpx.Client, tenant: Tes
     assert sources(api, tenant) == []
     whole = api.post("/api/v1/ingest/files", headers=headers, content=cut + b"--b--\r\n")
     assert (whole.status_code, len(whole.json()["jobs"])) == (202, 2)
+
+
+def test_what_changes_a_workspaces_documents_for_good_is_written_down(
+    api: httpx.Client, tenant: TestTenant, superuser: psycopg.Connection[Any]
+) -> None:
+    source_id = paste(api, tenant, "The lighthouse stood on Pharos.")["source_id"]
+    body = {"title": "Pharos", "text": "It fell in the end.", "source_id": source_id}
+    api.post("/api/v1/ingest/text", headers=tenant.headers, json=body)
+    for task in ("dedupe", "rebuild"):
+        api.post(f"/api/v1/{task}", headers=tenant.headers)
+    api.delete(f"/api/v1/sources/{source_id}", headers=tenant.headers)
+    lines = superuser.execute(
+        "SELECT action, user_id FROM audit_log WHERE workspace_id = %s ORDER BY id", (tenant.workspace_id,)
+    ).fetchall()
+    actions = ("source.replace", "workspace.dedupe", "workspace.rebuild", "source.delete")
+    assert lines == [(action, tenant.user_id) for action in actions]
