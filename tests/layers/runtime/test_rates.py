@@ -284,3 +284,14 @@ def test_a_bucket_works_in_cluster_mode(connect: Connect, patient: None, tmp_pat
         connect(url)
         for name in ("one", "other", "with {braces}", "ünïcode"):
             assert [take(name, limit=2).allowed for _ in range(3)] == [True, True, False]
+
+
+@pytest.mark.usefixtures("patient")
+def test_what_is_cached_is_found_in_cluster_mode_whatever_slots_it_lies_in(connect: Connect, tmp_path: Path) -> None:
+    entries = {f"key {number}": f"value {number}".encode() for number in range(50)}
+    with cluster(tmp_path) as url:
+        connect(url)
+        cache.put_many(entries, seconds=60)
+        assert cache.get_many([*entries, "another"]) == [*entries.values(), None]
+        # Nothing of it was taken for a failure.
+        assert take("after it", limit=2).allowed

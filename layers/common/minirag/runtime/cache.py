@@ -42,8 +42,16 @@ def _redis(url: str) -> "Redis":
 
 def get_many(keys: Sequence[str]) -> list[bytes | None]:
     """What lies under each key; None for what does not, or cannot be had now."""
-    found = _call(lambda redis: redis.mget(keys)) if keys else None
-    return list(found) if found else [None] * len(keys)
+
+    def get(redis: "Redis") -> list[bytes | None]:
+        # Each by itself, in one go: a cluster answers no command whose keys lie in different slots.
+        pipeline = redis.pipeline(transaction=False)
+        for key in keys:
+            pipeline.get(key)
+        found: list[bytes | None] = pipeline.execute()
+        return found
+
+    return (_call(get) if keys else None) or [None] * len(keys)
 
 
 def put_many(entries: Mapping[str, bytes], *, seconds: int) -> None:
