@@ -68,6 +68,8 @@ def _route_upload(upload: keys.Upload) -> None:
         source = sources.find(tx, upload.workspace_id, upload.source_id)
     if job is not None and job.error_code == jobs.UPLOAD_MISSING and source is not None:
         # It came after all, later than it was waited for.
+        if not _sender_may(upload, job):
+            return
         with db.transaction(db.Tenant(workspace_id=upload.workspace_id)) as tx:
             sources.queued_again(tx, upload.workspace_id, upload.source_id)
             jobs.retry(tx, upload.workspace_id, upload.job_id)
@@ -83,7 +85,7 @@ def _route_upload(upload: keys.Upload) -> None:
 
 
 def _sender_may(upload: keys.Upload, job: jobs.Job) -> bool:
-    """Whether the sender still may; else the job fails and the file goes."""
+    """Whether the sender still may; else the job fails, and somebody who may can retry it."""
     workspace_id = upload.workspace_id
     with db.transaction(db.Tenant(workspace_id=workspace_id)) as tx:
         try:

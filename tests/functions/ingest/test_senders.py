@@ -97,3 +97,21 @@ def test_a_file_that_came_in_time_is_indexed_whatever_becomes_of_its_sender(
     superuser.execute(OUT["key revoked"].encode(), {"user": tenant.user_id})
     deliver()
     assert job_of(api, tenant, form["job_id"])["status"] == "done"
+
+
+def test_a_file_that_comes_after_it_was_given_up_is_held_to_the_same(
+    form: dict[str, Any],
+    api: httpx.Client,
+    tenant: TestTenant,
+    deliver: Deliver,
+    superuser: psycopg.Connection[Any],
+) -> None:
+    superuser.execute("UPDATE jobs SET held_until = now() - interval '1 s' WHERE id = %s", (form["job_id"],))
+    sweep.handler({}, None)
+    assert job_of(api, tenant, form["job_id"])["error"]["code"] == "upload_missing"
+    superuser.execute(OUT["key revoked"].encode(), {"user": tenant.user_id})
+    post(form)
+    deliver()
+    job = job_of(api, tenant, form["job_id"])
+    assert job["status"] == "failed"
+    assert api.post("/api/v1/search", headers=tenant.headers, json={"query": "Pharos"}).json()["count"] == 0

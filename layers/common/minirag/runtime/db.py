@@ -88,12 +88,9 @@ def _connect() -> Connection:
 def _begin(connection: Connection, tenant: Tenant, begin: LiteralString) -> None:
     connection.execute(begin)
     ids = (tenant.workspace_id, tenant.organization_id, tenant.user_id)
-    settings_of = ["" if one is None else str(one) for one in ids]
-    connection.execute(
-        _SET_TENANT,
-        [*settings_of, *("on" if one else "" for one in (tenant.operator, tenant.workspace_admin))],
-        prepare=True,
-    )
+    named = ["" if one is None else str(one) for one in ids]
+    switches = ["on" if one else "" for one in (tenant.operator, tenant.workspace_admin)]
+    connection.execute(_SET_TENANT, [*named, *switches], prepare=True)
 
 
 @contextmanager

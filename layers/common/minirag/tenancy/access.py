@@ -8,6 +8,7 @@ request (422), then who it is and what they may do (401, 404, 403, 402, 429).
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Final, cast
 from uuid import UUID
@@ -46,15 +47,15 @@ def body_of(model: type[BaseModel]) -> Any:  # noqa: ANN401  FastAPI's own type 
     return Depends(body)
 
 
+@dataclass(frozen=True, slots=True)
 class _Named:
     """Where the request says it wants to be: a workspace, an organization, or nothing."""
 
-    def __init__(self, workspace_id: UUID | None = None, organization_id: UUID | None = None) -> None:
-        self.workspace_id = workspace_id
-        self.organization_id = organization_id
+    workspace_id: UUID | None = None
+    organization_id: UUID | None = None
 
 
-async def _in_query(request: Request, workspace_id: UUID | None = None) -> _Named:  # noqa: ARG001
+async def _in_query(workspace_id: UUID | None = None) -> _Named:
     return _Named(workspace_id)
 
 
