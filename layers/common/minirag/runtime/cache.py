@@ -4,9 +4,11 @@ Redis may vanish at any moment, so no call waits for it long, none is repeated, 
 while: every request would wait for it else.
 """
 
+import hmac
+import json
 from collections.abc import Mapping, Sequence
 from functools import cache
-from hashlib import sha1
+from hashlib import sha1, sha256
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,6 +40,15 @@ def _redis(url: str) -> "Redis":
         # With them, a server may lengthen the timeouts, and a connection with an unread reply is used again.
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
+
+
+def key(*parts: object) -> str:
+    """What stands for `parts` (JSON values and UUIDs) in a key, in 32 hexadecimal digits.
+
+    HMAC-SHA256 under the epoch of the settings: after another one, nothing is found any more.
+    """
+    named = json.dumps(parts, default=str, sort_keys=True, separators=(",", ":"))
+    return hmac.new(settings.current().cache_epoch.encode(), named.encode(), sha256).hexdigest()[:32]
 
 
 def get_many(keys: Sequence[str]) -> list[bytes | None]:

@@ -36,6 +36,10 @@ class Settings:
 
     database_url: str = field(repr=False)
     redis_url: str | None = field(default=None, repr=False)
+    # Whether the address is that of a cluster of several nodes, whose client must know which of them holds what.
+    redis_cluster: bool = False
+    # Part of every key in the cache; another one after the database was put back to an earlier time.
+    cache_epoch: str = "1"
 
     # S3 and SQS. An endpoint is only given when they are not AWS's own.
     bucket: str = ""
@@ -126,6 +130,8 @@ def _read(environment: Mapping[str, str]) -> Settings:
     return Settings(
         database_url=database_url,
         redis_url=text("MINIRAG_REDIS_URL"),
+        redis_cluster=choice("MINIRAG_REDIS_CLUSTER", ("off", "on")) == "on",
+        cache_epoch=text("MINIRAG_CACHE_EPOCH") or "1",
         bucket=text("MINIRAG_BUCKET") or "",
         jobs_queue_url=text("MINIRAG_JOBS_QUEUE_URL") or "",
         uploads_queue_url=text("MINIRAG_UPLOADS_QUEUE_URL") or "",
