@@ -28,7 +28,10 @@ LIMIT_BYTES: Final = 250 * 1024 * 1024
 """What a function and its layers may take together, unzipped: Lambda's quota."""
 
 RANKS_FOLDER: Final = "tiktoken_ranks"
-"""Where the ranks of tiktoken lie in the package that tokenizes: /var/task/tiktoken_ranks."""
+"""Where the ranks of tiktoken lie in the packages that tokenize: /var/task/tiktoken_ranks."""
+
+TOKENIZING: Final = ("ask", "ingest")
+"""Those packages: ask counts what a prompt takes, ingest cuts documents."""
 
 _COMMON: Final = "layer-common"
 _OLDEST_PYTHON: Final = "3.11"
@@ -118,7 +121,8 @@ def build(destination: Path = BUILD, *, target: Target = LAMBDA, libraries: bool
         install(_COMMON, layer / "python", target)
         for name, package in packages.items():
             install(f"function-{name}", package, target)
-        _copy(ranks.build(), packages["ingest"] / RANKS_FOLDER)
+        for name in TOKENIZING:
+            _copy(ranks.build(), packages[name] / RANKS_FOLDER)
     _copy(ROOT / "layers" / "common" / "minirag", layer / "python" / "minirag")
     for name, package in packages.items():
         _copy(ROOT / "functions" / name, package / "functions" / name)

@@ -46,7 +46,15 @@ class Spec:
 # Those that somebody waits for start from a snapshot; its charge grows with memory and time, so those that queues and
 # the clock wake go without.
 SPECS: Final = (
-    Spec("ask", "ask", "functions.ask.handler.handler", memory=1769, timeout=29, snapshot=True),
+    Spec(
+        "ask",
+        "ask",
+        "functions.ask.handler.handler",
+        memory=1769,
+        timeout=29,
+        snapshot=True,
+        variables=("TIKTOKEN_CACHE_DIR",),
+    ),
     Spec(
         "ingest",
         "ingest",

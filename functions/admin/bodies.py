@@ -236,6 +236,12 @@ class BillingOut(Out):
     current_period_end: datetime | None
 
 
+class CacheOut(BaseModel):
+    """Of how many workspaces nothing that was cached is found any more."""
+
+    workspaces: int
+
+
 class MyOrganizationsOut(BaseModel):
     items: list[OrganizationOut]
     next_cursor: None = None

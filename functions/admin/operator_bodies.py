@@ -116,6 +116,9 @@ class AuditVerdictOut(BaseModel):
 
 
 class StatsOut(Out):
+    """How much there was, and was used, at the moment `as_of`."""
+
+    as_of: datetime
     users: int
     organizations: int
     workspaces: int
@@ -129,12 +132,6 @@ class StatsOut(Out):
 
 class CacheIn(In):
     workspace_id: UUID | None = None
-
-
-class CacheOut(BaseModel):
-    """Of how many workspaces nothing that was cached is found any more."""
-
-    workspaces: int
 
 
 class OrganizationPage(BaseModel):

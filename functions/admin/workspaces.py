@@ -1,4 +1,4 @@
-"""Workspaces: the caller's, making, renaming and deleting them."""
+"""Workspaces: the caller's, making, renaming and deleting them, and letting go what was cached for one."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from functions.admin.app import app
-from functions.admin.bodies import NameIn, WorkspaceIn, WorkspaceOut, WorkspacesOut
+from functions.admin.bodies import CacheOut, NameIn, WorkspaceIn, WorkspaceOut, WorkspacesOut
 from functions.admin.organizations import memberships_of, workspaces_of
 from minirag.runtime import db, settings
 from minirag.runtime.errors import Conflict, Forbidden, NotFound
@@ -81,6 +81,17 @@ async def delete_workspace(
             raise NotFound("There is no such workspace.")
         audit.record(tx, caller, "workspace.delete", str(caller.workspace_id), origin_of(request))
     return Response(status_code=204)
+
+
+@app.post("/api/v1/workspaces/{workspace_id}/cache/clear", response_model=CacheOut)
+async def clear_workspace_cache(
+    request: Request, caller: Annotated[Caller, needs(WORKSPACE_ADMIN, named=IN_PATH)]
+) -> CacheOut:
+    """Let nothing be found any more that was cached for the workspace."""
+    with db.transaction(caller.tenant) as tx:
+        audit.record(tx, caller, "workspace.cache.clear", str(caller.workspace_id), origin_of(request))
+        workspaces.clear_cache(tx, caller.workspace_id)
+    return CacheOut(workspaces=1)
 
 
 def _shown(workspace: workspaces.Workspace | None, caller: Caller) -> WorkspaceOut:

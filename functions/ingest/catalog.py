@@ -19,7 +19,7 @@ from functions.ingest.bodies import (
     pages_of,
 )
 from minirag.knowledge import chunks, jobs, sources, texts
-from minirag.runtime import db, page
+from minirag.runtime import cache, db, page
 from minirag.runtime.errors import NotFound, TooLarge
 from minirag.runtime.http import create_app
 from minirag.tenancy import audit
@@ -36,6 +36,7 @@ Limit = Annotated[int, Query(ge=1, le=page.MAX_LIMIT)]
 
 # Code points; in a Lambda response each may take twelve of six million bytes.
 _TEXT_SLICE_MAX: Final = 500_000
+_LIST_SECONDS: Final = 600
 
 
 @app.get("/api/v1/jobs", response_model=JobPage)
@@ -86,12 +87,21 @@ def _task(request: Request, caller: Caller, kind: str) -> TaskOut:
 
 
 @app.get("/api/v1/sources", response_model=SourcePage)
-async def list_sources(caller: Reader, limit: Limit = page.DEFAULT_LIMIT, cursor: str | None = None) -> SourcePage:
+async def list_sources(caller: Reader, limit: Limit = page.DEFAULT_LIMIT, cursor: str | None = None) -> Response:
     """The workspace's documents, newest first."""
     after = page.decode(cursor)
-    with db.transaction(caller.tenant) as tx:
-        rows = sources.page(tx, caller.workspace_id, after=after, limit=limit + 1)
-    return SourcePage(items=[SourceOut.of(row) for row in rows[:limit]], next_cursor=page.next_cursor(rows, limit))
+    # Formed once, of the version that came with the caller: a change meanwhile comes with another one, under which
+    # nobody finds what is kept here.
+    key = f"workspace:{caller.workspace_id}:sources:{cache.key(caller.sources_version, limit, cursor)}"
+    (listed,) = cache.get_many([key])
+    found = listed is not None
+    if listed is None:
+        with db.transaction(caller.tenant) as tx:
+            rows = sources.page(tx, caller.workspace_id, after=after, limit=limit + 1)
+        items = [SourceOut.of(row) for row in rows[:limit]]
+        listed = SourcePage(items=items, next_cursor=page.next_cursor(rows, limit)).model_dump_json().encode()
+        cache.put_many({key: listed}, seconds=_LIST_SECONDS)
+    return Response(listed, media_type="application/json", headers={"X-Cache": "hit" if found else "miss"})
 
 
 @app.get("/api/v1/sources/{source_id}", response_model=SourceOut)

@@ -9,11 +9,13 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
+from minirag.knowledge import cost, embeddings
 from minirag.knowledge.embeddings import Embedder
 from minirag.knowledge.vectors import staged
 from minirag.knowledge.vectors.store import Row
 from minirag.runtime import cache, db, telemetry
 from minirag.runtime.errors import OutOfTime, Unavailable
+from minirag.tenancy import quotas
 
 # Kept back from the time left, for the transaction that stores.
 STORE_SECONDS: Final = 10.0
@@ -83,10 +85,13 @@ def embed(
         new = _embed(embedder, [texts[digest] for digest in batch], remaining_seconds, done)
         if new is None:
             break
-        embedded = dict(zip(batch, new, strict=True))
+        embedded = dict(zip(batch, new.vectors, strict=True))
         vectors |= embedded
+        took = cost.cost_usd(embedder.model, new.tokens, 0)
         with db.transaction(tenant) as tx:
             staged.stage(tx, workspace_id, source_id, embedder.model, embedded)
+            if took:
+                quotas.add_cost(tx, workspace_id, took)
         cache.put_many(
             {_key(workspace_id, embedder, digest): _packed(vector) for digest, vector in embedded.items()},
             seconds=_CACHED_SECONDS,
@@ -105,7 +110,7 @@ def embed(
 
 def _embed(
     embedder: Embedder, texts: list[str], remaining_seconds: Callable[[], float], done: int
-) -> NDArray[np.float32] | None:
+) -> embeddings.Embedded | None:
     """The vectors of one batch; None if the provider is down for longer than it is waited for."""
     waited = 0.0
     for pause in _pauses():
@@ -113,7 +118,7 @@ def _embed(
         if seconds <= 0:
             raise _out_of_time(done)
         try:
-            return embedder.embed(texts, seconds=seconds).vectors
+            return embedder.embed(texts, seconds=seconds)
         except OutOfTime as error:
             # Of an attempt that had the whole of a run, there is nothing to hope for in the next.
             raise _out_of_time(done) from error

@@ -1,21 +1,25 @@
 """Lambda entry point of the clock, once a minute: jobs that nobody is at are queued again or end with the reason.
 
+And answers that were kept long enough are deleted.
+
 A worker that dies cannot say so. What it held comes back with its message; should that be lost as well, or have been
 delivered too often, the ledger still knows the job, and this finds it.
 """
 
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from functions.ingest import keys, maintain, send, sender
 from functions.ingest.hold import most_attempts
-from minirag.knowledge import jobs, leases, sources
+from minirag.knowledge import answers, jobs, leases, sources
 from minirag.knowledge.lexical import merge
 from minirag.knowledge.vectors import staged
-from minirag.runtime import blobs, db, telemetry
+from minirag.runtime import blobs, db, settings, telemetry
 from minirag.runtime.errors import Forbidden
 
 _MOST: Final = 200
+_MOST_ANSWERS: Final = 5000
 
 _WORKER_LOST: Final = (
     "The worker stopped {attempts} times while it was at this document, which may be too large or damaged. Split it or "
@@ -40,6 +44,11 @@ def handler(event: dict[str, Any], context: Any) -> None:  # noqa: ANN401, ARG00
                 leases.postpone(tx, workspace_id, job_id)
     for workspace_id in garbage:
         maintain.request(workspace_id)
+    before = datetime.now(UTC) - timedelta(days=settings.current().answers_kept_days)
+    with db.transaction(db.NOBODY) as tx:
+        forgotten = answers.forget(tx, before=before, most=_MOST_ANSWERS)
+    if forgotten:
+        telemetry.event("answers.forgotten", count=forgotten)
 
 
 def _look_after(workspace_id: UUID, job_id: UUID) -> None:

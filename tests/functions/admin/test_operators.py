@@ -8,6 +8,7 @@ from uuid import uuid4
 import httpx
 import psycopg
 import pytest
+import redis
 
 from functions.admin import seal
 from local.valkey import Valkey
@@ -41,6 +42,66 @@ def test_a_limit_that_is_not_named_stays(api: httpx.Client, operator: TestTenant
     assert api.put(place, headers=operator.headers, json={"chunk_limit": None}).json()["chunk_limit"] is None
     line = api.get("/api/v1/admin/audit", headers=operator.headers, params={"action": "admin.quotas"}).json()
     assert line["items"][0]["detail"] == {"chunk_limit": "5 -> None"}
+
+
+def test_the_counts_are_of_the_last_five_minutes_and_say_of_when(
+    api: httpx.Client, operator: TestTenant, valkey: Valkey, superuser: psycopg.Connection[Any]
+) -> None:
+    def read() -> tuple[str, dict[str, Any]]:
+        answer = api.get("/api/v1/admin/stats", headers=operator.headers)
+        assert answer.status_code == 200
+        return answer.headers["X-Cache"], answer.json()
+
+    def seconds_ago(counted: dict[str, Any]) -> float:
+        return (datetime.now(UTC) - datetime.fromisoformat(counted["as_of"])).total_seconds()
+
+    with redis.Redis.from_url(valkey.url) as cache, changed(MINIRAG_REDIS_URL=valkey.url):
+        cache.delete("stats:system")
+        first = read()
+        left = cache.pttl("stats:system")
+        superuser.execute(
+            "INSERT INTO organizations (id, name, slug) VALUES (%(id)s, '', %(id)s::text)", {"id": uuid4()}
+        )
+        second = read()
+        cache.delete("stats:system")
+        third = read()
+    assert (first[0], second, third[0]) == ("miss", ("hit", first[1]), "miss")
+    assert third[1]["organizations"] == first[1]["organizations"] + 1
+    assert 0 <= seconds_ago(third[1]) <= seconds_ago(first[1]) < 60
+    assert 0 < left <= 300_000
+    # Without a cache it is counted each time.
+    assert [read()[0] for _ in range(2)] == ["miss"] * 2
+
+
+def test_only_operators_see_counts_that_are_cached(
+    api: httpx.Client, operator: TestTenant, make_tenant: Any, valkey: Valkey
+) -> None:
+    with changed(MINIRAG_REDIS_URL=valkey.url):
+        api.get("/api/v1/admin/stats", headers=operator.headers)
+        assert api.get("/api/v1/admin/stats", headers=operator.headers).headers["X-Cache"] == "hit"
+        refused = api.get("/api/v1/admin/stats", headers=make_tenant().headers)
+    assert refused.status_code == 403
+    assert "X-Cache" not in refused.headers
+
+
+def test_what_is_cleared_is_found_no_more_of_one_workspace_or_of_all(
+    api: httpx.Client, operator: TestTenant, make_tenant: Any, superuser: psycopg.Connection[Any]
+) -> None:
+    def versions(tenant: TestTenant) -> Any:
+        statement = "SELECT generation, sources_version FROM workspaces WHERE id = %s"
+        return superuser.execute(statement, (tenant.workspace_id,)).fetchone()
+
+    def clear(**body: str) -> dict[str, int]:
+        answer = api.post("/api/v1/admin/cache/clear", headers=operator.headers, json=body)
+        assert answer.status_code == 200, answer.text
+        cleared: dict[str, int] = answer.json()
+        return cleared
+
+    one, other = make_tenant(), make_tenant()
+    assert clear(workspace_id=str(one.workspace_id)) == {"workspaces": 1}
+    assert (versions(one), versions(other)) == ((1, 1), (0, 0))
+    assert clear()["workspaces"] >= 3
+    assert (versions(one), versions(other)) == ((2, 2), (1, 1))
 
 
 def test_a_mistyped_filter_does_not_export_everything(api: httpx.Client, operator: TestTenant) -> None:

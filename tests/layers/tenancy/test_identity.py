@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import psycopg
 import pytest
@@ -48,9 +49,11 @@ def test_caller_workspace_billing_generation_and_quota_come_in_one_round_trip(
     session = tokens.new_session(tenant.user_id, email="", role="user", epoch=0, now=datetime.now(UTC))
     credential = hash_key(tenant.key) if kind == "key" else session
     superuser.execute(
-        "INSERT INTO workspace_quota_settings (workspace_id, request_limit_per_day) VALUES (%s, 10)",
+        """INSERT INTO workspace_quota_settings (workspace_id, request_limit_per_day, cost_limit_usd_a_month)
+           VALUES (%s, 10, 2.5)""",
         (tenant.workspace_id,),
     )
+    superuser.execute("UPDATE workspaces SET generation = 3, sources_version = 5 WHERE id = %s", (tenant.workspace_id,))
     # Connecting, and preparing the statement, are done once.
     identify(credential, READ, Origin("test"), counted=True)
     started = time.perf_counter()
@@ -58,6 +61,7 @@ def test_caller_workspace_billing_generation_and_quota_come_in_one_round_trip(
     took = round_trips(started)
     assert isinstance(caller, Caller)
     assert (caller.workspace_id, caller.billing_status) == (tenant.workspace_id, "active")
+    assert (caller.generation, caller.sources_version, caller.cost_left) == (3, 5, Decimal("2.5"))
     counted = superuser.execute(
         "SELECT requests_count FROM workspace_usage_counters WHERE workspace_id = %s AND kind = 'questions'",
         (tenant.workspace_id,),

@@ -1,10 +1,13 @@
 """Quotas: counted exactly, refused uncounted, and no document holds a question up."""
 
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -24,7 +27,29 @@ from tests.tenants import TestTenant
 Connection = psycopg.Connection[Any]
 
 ASK: Final = """
-SELECT requests_today FROM find_caller(%s, NULL, NULL, NULL, NULL, NULL, true, 'req_quota', NULL)
+SELECT requests_today FROM identify_caller(%s, NULL, NULL, NULL, NULL, NULL, true, 'req_quota', NULL)
+"""
+# In the middle of a month, whatever today is.
+DAY: Final = date(2031, 5, 14)
+# A process that dies of nothing that it could clean up after.
+DYING: Final = """
+import sys, time
+from datetime import date
+from decimal import Decimal
+from uuid import UUID
+import psycopg
+from minirag.tenancy import quotas
+
+url, workspace_id, day, dollars = sys.argv[1:]
+with psycopg.connect(url) as tx:
+    tx.execute("SELECT set_config('app.workspace_id', %s, false)", (workspace_id,))
+    quotas.reserve(tx, UUID(workspace_id), date.fromisoformat(day), Decimal(dollars))
+print("reserved", flush=True)
+time.sleep(600)
+"""
+WAITING: Final = """
+SELECT count(*) FROM pg_stat_activity
+WHERE usename = 'minirag_app' AND wait_event_type = 'Lock' AND query LIKE %s
 """
 COUNTED: Final = """
 SELECT requests_count FROM workspace_usage_counters WHERE workspace_id = %s AND kind = 'questions'
@@ -100,7 +125,7 @@ def test_the_last_question_goes_to_one_of_those_who_wait_for_it(
 ) -> None:
     limit(Limits(request_limit_per_day=2))
     waiting = """SELECT count(*) FROM pg_stat_activity
-                 WHERE usename = 'minirag_app' AND wait_event_type = 'Lock' AND query LIKE '%find_caller%'"""
+                 WHERE usename = 'minirag_app' AND wait_event_type = 'Lock' AND query LIKE '%identify_caller%'"""
 
     def run() -> int | None:
         with psycopg.connect(postgres.app_url, autocommit=True, options="-c statement_timeout=20s") as connection:
@@ -195,6 +220,167 @@ def test_a_question_beyond_the_months_cost_is_refused_and_not_counted(
         (tenant.workspace_id,),
     )
     asked(tenant)
+
+
+def reserve(tx: Connection, tenant: TestTenant, dollars: str, day: date = DAY) -> bool:
+    """Whether so much could be taken, in a transaction of its own."""
+    try:
+        with tx.transaction():
+            quotas.reserve(tx, tenant.workspace_id, day, Decimal(dollars))
+    except TooMany as refused:
+        if refused.code != "cost_limit":
+            raise
+        return False
+    return True
+
+
+def spent(superuser: Connection, tenant: TestTenant, day: date | None = None) -> Decimal:
+    """Of one day, or of all."""
+    row = superuser.execute(
+        """SELECT coalesce(sum(cost_usd), 0) FROM workspace_usage_counters
+           WHERE workspace_id = %s AND period_start = coalesce(%s, period_start)""",
+        (tenant.workspace_id, day),
+    ).fetchone()
+    assert row is not None
+    return Decimal(row[0])
+
+
+def test_of_many_who_reserve_at_once_exactly_as_many_as_fit_get_through(
+    postgres: Postgres,
+    tenant: TestTenant,
+    limit: Callable[[Limits], None],
+    superuser: Connection,
+    count: Callable[[int, int], int],
+) -> None:
+    limit(Limits(cost_limit_usd_a_month=Decimal("1.00")))
+    rounds = count(3, 50)
+    for number in range(rounds):
+        day = date(2031, 1 + number % 12, 28) + timedelta(days=366 * (number // 12))
+        start = threading.Barrier(40)
+
+        def run(day: date = day, start: threading.Barrier = start) -> bool:
+            with psycopg.connect(postgres.app_url, autocommit=True) as connection:
+                connection.execute("SELECT set_config('app.workspace_id', %s, false)", (str(tenant.workspace_id),))
+                start.wait(30)
+                return reserve(connection, tenant, "0.14", day)
+
+        with ThreadPoolExecutor(40) as pool:
+            runs = [pool.submit(run) for _ in range(40)]
+            assert sum(one.result() for one in runs) == 7
+        assert spent(superuser, tenant, day) == Decimal("0.98")
+    print(f"{rounds} times 40 reservations at once, where 7 fit: 7 taken")
+
+
+@pytest.mark.parametrize("later", [DAY, DAY + timedelta(days=1)], ids=["the same day", "across midnight"])
+def test_who_waits_to_reserve_sees_what_was_taken_meanwhile(
+    postgres: Postgres, tenant: TestTenant, limit: Callable[[Limits], None], superuser: Connection, later: date
+) -> None:
+    limit(Limits(cost_limit_usd_a_month=Decimal(1)))
+
+    def run() -> bool:
+        with psycopg.connect(postgres.app_url, autocommit=True, options="-c statement_timeout=20s") as connection:
+            connection.execute("SELECT set_config('app.workspace_id', %s, false)", (str(tenant.workspace_id),))
+            return reserve(connection, tenant, "0.6", later)
+
+    with connected(postgres, tenant) as first, ThreadPoolExecutor(1) as pool:
+        quotas.reserve(first, tenant.workspace_id, DAY, Decimal("0.6"))
+        second = pool.submit(run)
+        while superuser.execute(WAITING, ("%workspace_quota_settings%",)).fetchone() != (1,):
+            assert not second.done()
+        first.commit()
+        assert second.result() is False
+    assert spent(superuser, tenant) == Decimal("0.6")
+
+
+def test_a_reservation_fits_the_limit_to_the_last_digit_and_the_month_it_is_of(
+    postgres: Postgres, tenant: TestTenant, limit: Callable[[Limits], None], superuser: Connection
+) -> None:
+    limit(Limits(cost_limit_usd_a_month=Decimal("0.0100")))
+    with psycopg.connect(postgres.app_url, autocommit=True) as connection:
+        connection.execute("SELECT set_config('app.workspace_id', %s, false)", (str(tenant.workspace_id),))
+        first, last = date(2031, 5, 1), date(2031, 5, 31)
+        assert reserve(connection, tenant, "0.00999999", first)
+        assert not reserve(connection, tenant, "0.00000002", last)
+        assert reserve(connection, tenant, "0.00000001", last)
+        assert not reserve(connection, tenant, "0.00000001", first)
+        for day in (first - timedelta(days=1), last + timedelta(days=1)):
+            assert reserve(connection, tenant, "0.01", day)
+            assert not reserve(connection, tenant, "0.00000001", day)
+        # As it is by now, whatever it was when the question began.
+        limit(Limits(cost_limit_usd_a_month=Decimal("0.02")))
+        assert reserve(connection, tenant, "0.01", DAY)
+        limit(Limits())
+        assert reserve(connection, tenant, "1000", DAY)
+    assert spent(superuser, tenant, DAY) == Decimal("1000.01")
+    assert spent(superuser, tenant) == Decimal("1000.04")
+
+
+def test_what_was_reserved_and_not_spent_is_given_back_on_its_day(
+    postgres: Postgres, tenant: TestTenant, limit: Callable[[Limits], None], superuser: Connection
+) -> None:
+    limit(Limits(cost_limit_usd_a_month=Decimal(1)))
+    with psycopg.connect(postgres.app_url, autocommit=True) as connection:
+        connection.execute("SELECT set_config('app.workspace_id', %s, false)", (str(tenant.workspace_id),))
+        assert reserve(connection, tenant, "0.9")
+        assert not reserve(connection, tenant, "0.2", DAY + timedelta(days=1))
+        quotas.settle(connection, tenant.workspace_id, DAY, Decimal("-0.75"))
+        assert reserve(connection, tenant, "0.2", DAY + timedelta(days=1))
+        assert (spent(superuser, tenant, DAY), spent(superuser, tenant)) == (Decimal("0.15"), Decimal("0.35"))
+        # It took more than was thought.
+        quotas.settle(connection, tenant.workspace_id, DAY, Decimal("0.01"))
+        assert spent(superuser, tenant, DAY) == Decimal("0.16")
+        quotas.settle(connection, tenant.workspace_id, DAY, Decimal(-5))
+        assert (spent(superuser, tenant, DAY), spent(superuser, tenant)) == (Decimal(0), Decimal("0.2"))
+
+
+def test_who_dies_before_giving_back_leaves_it_counted(
+    postgres: Postgres, tenant: TestTenant, limit: Callable[[Limits], None], superuser: Connection
+) -> None:
+    limit(Limits(cost_limit_usd_a_month=Decimal(1)))
+    command = [sys.executable, "-c", DYING, postgres.app_url, str(tenant.workspace_id), DAY.isoformat(), "0.7"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "reserved\n"
+        finally:
+            process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert spent(superuser, tenant) == Decimal("0.7")
+    with psycopg.connect(postgres.app_url, autocommit=True) as connection:
+        connection.execute("SELECT set_config('app.workspace_id', %s, false)", (str(tenant.workspace_id),))
+        assert [reserve(connection, tenant, dollars) for dollars in ("0.4", "0.3")] == [False, True]
+
+
+def test_the_callers_budget_is_what_is_left_of_the_month(
+    system: None,  # noqa: ARG001
+    postgres: Postgres,
+    tenant: TestTenant,
+    limit: Callable[[Limits], None],
+) -> None:
+    assert asked(tenant).cost_left is None
+    limit(Limits(cost_limit_usd_a_month=Decimal("0.05")))
+    with connected(postgres, tenant) as tx:
+        quotas.add_cost(tx, tenant.workspace_id, Decimal("0.02000001"))
+    assert asked(tenant).cost_left == Decimal("0.02999999")
+    # Known where it is asked for alone.
+    caller = identify(hash_key(tenant.key), READ, Origin("req_quota"))
+    assert isinstance(caller, Caller)
+    assert caller.cost_left is None
+
+
+def test_usage_tells_what_was_spent_today_and_this_month_beside_the_limit(
+    api: httpx.Client, tenant: TestTenant, limit: Callable[[Limits], None], postgres: Postgres
+) -> None:
+    limit(Limits(cost_limit_usd_a_month=Decimal("12.50")))
+    today = datetime.now(UTC).date()
+    other = today.replace(day=1) if today.day > 1 else today + timedelta(days=1)
+    with connected(postgres, tenant) as tx:
+        quotas.add_cost(tx, tenant.workspace_id, Decimal("0.25"))
+        quotas.reserve(tx, tenant.workspace_id, other, Decimal("1.5"))
+        quotas.reserve(tx, tenant.workspace_id, today.replace(day=1) - timedelta(days=1), Decimal(3))
+    shown = api.get("/api/v1/usage", headers=tenant.headers).json()
+    assert (shown["used"]["cost_today_usd"], shown["used"]["cost_this_month_usd"]) == (0.25, 1.75)
+    assert shown["limits"]["cost_limit_usd_a_month"] == 12.5
 
 
 def test_a_document_on_its_way_in_holds_no_question_up_nor_the_other_way_round(

@@ -6,16 +6,19 @@ while: every request would wait for it else.
 
 import hmac
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from hashlib import sha1, sha256
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from minirag.runtime import settings, telemetry
 
 if TYPE_CHECKING:
     from redis import Redis
+
+    # The client of the node that has a key.
+    NodeOf: TypeAlias = Callable[[str], Redis]
 
 _TIMEOUT_SECONDS: Final = 0.04
 # After a failure, until the next try.
@@ -25,21 +28,43 @@ _closed_from = 0.0  # the breaker's: in the clock of `monotonic`
 
 
 @cache
-def _redis(url: str) -> "Redis":
+def _redis(url: str, *, cluster: bool = False) -> "NodeOf":
     import redis  # costs 100 ms of a cold start
     from redis.backoff import NoBackoff
+    from redis.crc import key_slot
     from redis.maint_notifications import MaintNotificationsConfig
     from redis.retry import Retry
 
-    return redis.Redis.from_url(
-        url,
-        socket_timeout=_TIMEOUT_SECONDS,
-        socket_connect_timeout=_TIMEOUT_SECONDS,
-        # The default repeats and sleeps for seconds.
-        retry=Retry(NoBackoff(), 0),
-        # With them, a server may lengthen the timeouts, and a connection with an unread reply is used again.
-        maint_notifications_config=MaintNotificationsConfig(enabled=False),
-    )
+    def client(**address: str | int) -> "Redis":
+        made = redis.Redis.from_url(
+            url,
+            socket_timeout=_TIMEOUT_SECONDS,
+            socket_connect_timeout=_TIMEOUT_SECONDS,
+            # The default repeats and sleeps for seconds.
+            retry=Retry(NoBackoff(), 0),
+            # With them, a server may lengthen the timeouts, and a connection with an unread reply is used again.
+            maint_notifications_config=MaintNotificationsConfig(enabled=False),
+        )
+        made.connection_pool.connection_kwargs.update(address)
+        return made
+
+    alone = client()
+    if not cluster:
+        return lambda _: alone
+    # redis.cluster would ask every node again after a failure, and repeat what was asked, for up to a second.
+    slots: dict[int, Redis] = {}
+    for first, last, (host, port, *_), *_ in alone.cluster("slots"):
+        # A node that does not know its own address is the one that was asked.
+        node = client(host=host.decode(), port=port) if host else alone
+        slots |= dict.fromkeys(range(first, last + 1), node)
+
+    def node_of(key: str) -> "Redis":
+        slot = key_slot(key.encode())
+        if slot not in slots:
+            raise redis.RedisError(f"No node of the cluster has the slot {slot}.")
+        return slots[slot]
+
+    return node_of
 
 
 def key(*parts: object) -> str:
@@ -54,13 +79,15 @@ def key(*parts: object) -> str:
 def get_many(keys: Sequence[str]) -> list[bytes | None]:
     """What lies under each key; None for what does not, or cannot be had now."""
 
-    def get(redis: "Redis") -> list[bytes | None]:
-        # Each by itself, in one go: a cluster answers no command whose keys lie in different slots.
-        pipeline = redis.pipeline(transaction=False)
-        for key in keys:
-            pipeline.get(key)
-        found: list[bytes | None] = pipeline.execute()
-        return found
+    def get(node_of: "NodeOf") -> list[bytes | None]:
+        found: dict[str, bytes | None] = {}
+        for node, its in _by_node(node_of, keys).items():
+            # Each by itself, in one go: a cluster answers no command whose keys lie in different slots.
+            pipeline = node.pipeline(transaction=False)
+            for key in its:
+                pipeline.get(key)
+            found |= zip(its, pipeline.execute(), strict=True)
+        return [found[key] for key in keys]
 
     return (_call(get) if keys else None) or [None] * len(keys)
 
@@ -68,41 +95,52 @@ def get_many(keys: Sequence[str]) -> list[bytes | None]:
 def put_many(entries: Mapping[str, bytes], *, seconds: int) -> None:
     """Keep entries for so many seconds, if it can be done now."""
 
-    def put(redis: "Redis") -> None:
-        pipeline = redis.pipeline(transaction=False)
-        for key, value in entries.items():
-            pipeline.set(key, value, ex=seconds)
-        pipeline.execute()
+    def put(node_of: "NodeOf") -> None:
+        for node, its in _by_node(node_of, entries).items():
+            pipeline = node.pipeline(transaction=False)
+            for key in its:
+                pipeline.set(key, entries[key], ex=seconds)
+            pipeline.execute()
 
     if entries:
         _call(put)
 
 
-def run_script(script: str, key: str, arguments: Sequence[int]) -> Any:  # noqa: ANN401  what the script returns
-    """What a Lua script answers that touches this one key; None if it cannot be had now."""
+def run_script(script: str, keys: Sequence[str], arguments: Sequence[int | str | bytes]) -> Any:  # noqa: ANN401
+    """What a Lua script answers that touches these keys, all of one slot; None if it cannot be had now."""
 
-    def run(redis: "Redis") -> Any:  # noqa: ANN401
+    def run(node_of: "NodeOf") -> Any:  # noqa: ANN401  what the script returns
         from redis.exceptions import NoScriptError
 
+        redis = node_of(keys[0])
         try:
-            return redis.evalsha(digest, 1, key, *arguments)
+            return redis.evalsha(digest, len(keys), *keys, *arguments)
         except NoScriptError:  # the server is new, and keeps the script from now on
-            return redis.eval(script, 1, key, *arguments)
+            return redis.eval(script, len(keys), *keys, *arguments)
 
     digest = sha1(script.encode(), usedforsecurity=False).hexdigest()
     return _call(run)
 
 
+def _by_node(node_of: "NodeOf", keys: Iterable[str]) -> "dict[Redis, list[str]]":
+    found: dict[Redis, list[str]] = {}
+    for key in keys:
+        found.setdefault(node_of(key), []).append(key)
+    return found
+
+
 def _call(work: Any) -> Any:  # noqa: ANN401  what a command of Redis returns
     global _closed_from  # noqa: PLW0603  the one breaker of this process
-    url = settings.current().redis_url
-    if url is None or monotonic() < _closed_from:
+    current = settings.current()
+    if current.redis_url is None or monotonic() < _closed_from:
         return None
     from redis.exceptions import RedisError
 
     try:
-        return work(_redis(url))
+        return work(_redis(current.redis_url, cluster=current.redis_cluster))
     except RedisError as error:
+        # The next one asks anew which node has what.
+        _redis.cache_clear()
         _closed_from = monotonic() + _OPEN_SECONDS
         telemetry.event("cache.unavailable", error_type=type(error).__name__)
         return None

@@ -5,6 +5,7 @@ the ingest worker writes `code` and `detail` on the job. `detail` is read by a p
 to what, and what to do.
 """
 
+import json
 from collections.abc import Mapping
 
 
@@ -89,3 +90,23 @@ class Unavailable(MiniRagError):
 
 class OutOfTime(MiniRagError):
     status, code, title = 504, "out_of_time", "Out of time"
+
+
+def pack(error: MiniRagError) -> bytes:
+    """An error as it is told to other processes that wait for the same."""
+    return json.dumps([type(error).__name__, error.detail, error.code, error.retry_after]).encode()
+
+
+def unpack(packed: bytes) -> MiniRagError:
+    """The error that another process told of."""
+    name, detail, code, retry_after = json.loads(packed)
+    return _kinds()[name](detail, code=code, retry_after=retry_after)
+
+
+def _kinds() -> dict[str, type[MiniRagError]]:
+    found, more = {MiniRagError}, [MiniRagError]
+    while more:
+        new = more.pop().__subclasses__()
+        found.update(new)
+        more.extend(new)
+    return {kind.__name__: kind for kind in found}

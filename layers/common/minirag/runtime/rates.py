@@ -52,7 +52,7 @@ def take(bucket: str, *, limit: int, window_seconds: int = 60) -> Allowance | No
         )
     interval = max(1, window_seconds * _MICROSECONDS // limit)
     capacity = interval * limit
-    answer = cache.run_script(_TAKE, f"rate:{bucket}", (interval, capacity))
+    answer = cache.run_script(_TAKE, [f"rate:{bucket}"], (interval, capacity))
     if answer is None:
         return None
     allowed, missing = answer

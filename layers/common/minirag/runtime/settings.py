@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 from functools import cache
 
 VERSION = "0.1.0"
@@ -20,6 +21,8 @@ _SECRET_LENGTH = 32
 _OPENAI_MODEL = "gpt-4o-mini"
 _OPENAI_EMBEDDING_MODEL = "text-embedding-3-small"
 _ANTHROPIC_MODEL = "claude-haiku-4-5"
+_LEAST_CONTEXT_TOKENS = 1000
+_GB_SECOND_USD = Decimal("0.0000133334")  # of a function on Arm; AWS's list price in us-east-1, October 2025
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,10 @@ class Settings:
     s3_endpoint: str | None = None
     sqs_endpoint: str | None = None
 
-    # Models. Without any key: the local MiniLM (if its files are given) and the extractive answerer.
+    # Models. Without any key: the local MiniLM (if its files are given) and the extractive answerer. A server with
+    # OpenAI's API that asks for no key still wants one set here, which may be any word.
+    provider: str = "openai"  # who is asked first where both have a key; the other one takes over if it fails
+    context_tokens: int = 24_000  # of a prompt, instructions and question included
     openai_api_key: str | None = field(default=None, repr=False)
     openai_base_url: str | None = None
     openai_model: str = _OPENAI_MODEL
@@ -58,6 +64,12 @@ class Settings:
     anthropic_model: str = _ANTHROPIC_MODEL
     minilm_model: str | None = None
     minilm_tokenizer: str | None = None
+
+    # Dollars per million tokens, (model, read, written), that take precedence over the list prices of knowledge.cost.
+    prices: tuple[tuple[str, Decimal, Decimal], ...] = ()
+    gb_second_usd: Decimal = _GB_SECOND_USD
+    # The memory of this function, None where it is none.
+    function_memory_mb: int | None = None
 
     # How the lists of words and of meaning become one: a member of functions.ask.rank.Fusion.
     fusion: str = "attainable"
@@ -77,6 +89,8 @@ class Settings:
 
     # Limits.
     ask_per_minute: int = 30
+    # For how long the answers that were given are kept.
+    answers_kept_days: int = 90
     # That one user may own, and that one organization may have: limits are those of a workspace.
     max_organizations: int = 5
     max_workspaces: int = 100
@@ -103,6 +117,28 @@ def _read(environment: Mapping[str, str]) -> Settings:
             raise ValueError(f"{name} must be a whole number, not {value!r}")
         return int(value)
 
+    def dollars(name: str, default: Decimal) -> Decimal:
+        value = text(name)
+        if value is None:
+            return default
+        try:
+            found = Decimal(value)
+        except InvalidOperation:
+            found = Decimal("NaN")
+        if not (found.is_finite() and found >= 0):
+            raise ValueError(f"{name} must be an amount of dollars like 0.0000133334, not {value!r}")
+        return found
+
+    def prices(name: str) -> tuple[tuple[str, Decimal, Decimal], ...]:
+        try:
+            table = json.loads(text(name) or "{}", parse_float=Decimal, parse_int=Decimal)
+            rows = [(model, read, written) for model, (read, written) in table.items()]
+            if all(isinstance(usd, Decimal) and usd >= 0 for _, *both in rows for usd in both):
+                return tuple(sorted(rows))
+        except (ValueError, TypeError, AttributeError):
+            pass
+        raise ValueError(f'{name} must be like {{"gpt-4o-mini": [0.15, 0.60]}}: dollars per million tokens')
+
     def choice(name: str, values: tuple[str, ...]) -> str:
         value = text(name) or values[0]
         if value not in values:
@@ -127,6 +163,9 @@ def _read(environment: Mapping[str, str]) -> Settings:
     if database_url is None:
         raise ValueError("MINIRAG_DATABASE_URL is not set: the address of the PostgreSQL database is required")
     secrets = text("MINIRAG_STRIPE_WEBHOOK_SECRET") or ""
+    context_tokens = number("MINIRAG_CONTEXT_TOKENS", 24_000)
+    if context_tokens < _LEAST_CONTEXT_TOKENS:
+        raise ValueError(f"MINIRAG_CONTEXT_TOKENS must be at least {_LEAST_CONTEXT_TOKENS}, not {context_tokens}")
     return Settings(
         database_url=database_url,
         redis_url=text("MINIRAG_REDIS_URL"),
@@ -137,6 +176,8 @@ def _read(environment: Mapping[str, str]) -> Settings:
         uploads_queue_url=text("MINIRAG_UPLOADS_QUEUE_URL") or "",
         s3_endpoint=text("MINIRAG_S3_ENDPOINT"),
         sqs_endpoint=text("MINIRAG_SQS_ENDPOINT"),
+        provider=choice("MINIRAG_PROVIDER", ("openai", "anthropic")),
+        context_tokens=context_tokens,
         openai_api_key=text("OPENAI_API_KEY"),
         openai_base_url=text("OPENAI_BASE_URL"),
         openai_model=text("MINIRAG_OPENAI_MODEL") or _OPENAI_MODEL,
@@ -146,6 +187,9 @@ def _read(environment: Mapping[str, str]) -> Settings:
         anthropic_model=text("MINIRAG_ANTHROPIC_MODEL") or _ANTHROPIC_MODEL,
         minilm_model=text("MINIRAG_MINILM_MODEL"),
         minilm_tokenizer=text("MINIRAG_MINILM_TOKENIZER"),
+        prices=prices("MINIRAG_PRICES"),
+        gb_second_usd=dollars("MINIRAG_GB_SECOND_USD", _GB_SECOND_USD),
+        function_memory_mb=number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 0) or None,
         fusion=choice("MINIRAG_FUSION", ("attainable", "min_max", "reciprocal_rank")),
         public_url=origin("MINIRAG_PUBLIC_URL"),
         session_keys=signing_keys("MINIRAG_SESSION_KEYS"),
@@ -155,6 +199,7 @@ def _read(environment: Mapping[str, str]) -> Settings:
         sign_up=choice("MINIRAG_SIGN_UP", ("open", "invited")),
         cors_origins=tuple(part.strip() for part in (text("MINIRAG_CORS_ORIGINS") or "").split(",") if part.strip()),
         ask_per_minute=number("MINIRAG_ASK_PER_MINUTE", 30),
+        answers_kept_days=number("MINIRAG_ANSWERS_KEPT_DAYS", 90),
         max_organizations=number("MINIRAG_MAX_ORGANIZATIONS", 5),
         max_workspaces=number("MINIRAG_MAX_WORKSPACES", 100),
         # Two during a rotation, separated by a comma.

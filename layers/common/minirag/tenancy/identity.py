@@ -1,10 +1,11 @@
 """Who is calling: from a credential to the caller, where they are and what they may do, in one round trip.
 
-The same statement counts a question against the workspace's quota (migrations/0011_identity.sql, find_caller).
+The same statement counts a question against the workspace's quota (migrations/0014_receipts.sql, identify_caller).
 """
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from minirag.tenancy import billing, quotas
 from minirag.tenancy.roles import ORGANIZATION_ROLES, SCOPES_OF_ROLE, WORKSPACE_ROLES, Access, at_least
 from minirag.tenancy.tokens import Session
 
-_FIND: Final = "SELECT * FROM find_caller(%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+_FIND: Final = "SELECT * FROM identify_caller(%s, %s, %s, %s, %s, %s, %s, %s, %s)"
 
 _REFUSED: Final = {
     "revoked": "The API key is unknown, expired or revoked.",
@@ -75,14 +76,17 @@ class Caller(Member):
     """A member in a workspace.
 
     `scopes` is what both credential and role allow; `languages` are those that the workspace's documents were analyzed
-    in, `embedding_model` the one whose vectors are searched, None before the first.
+    in, `embedding_model` the one whose vectors are searched, None before the first. `cost_left` are the dollars that
+    the workspace may still spend this month, None without a limit, or where no question was counted.
     """
 
     workspace_id: UUID
     workspace_role: str
     generation: int
+    sources_version: int
     languages: tuple[str, ...]
     embedding_model: str | None
+    cost_left: Decimal | None
 
     @property
     def tenant(self) -> db.Tenant:
@@ -156,8 +160,10 @@ def _principal(row: dict[str, Any], credential: bytes | Session, access: Access)
         workspace_id=row["workspace_id"],
         workspace_role=row["workspace_role"],
         generation=row["generation"],
+        sources_version=row["sources_version"],
         languages=tuple(row["languages"]),
         embedding_model=row["embedding_model"],
+        cost_left=None if row["cost_limit"] is None else max(Decimal(0), row["cost_limit"] - row["cost_this_month"]),
     )
 
 

@@ -1,6 +1,7 @@
 """What operators count, over all tenants."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
@@ -8,13 +9,14 @@ from psycopg.rows import class_row
 
 from minirag.runtime.db import Connection
 
-_COUNT: Final = "SELECT * FROM count_everything()"
+_COUNT: Final = "SELECT now() AS as_of, * FROM count_everything()"
 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """How much there is and was used; days and months are those of UTC."""
+    """How much there is and was used, and when that was counted; days and months are those of UTC."""
 
+    as_of: datetime
     users: int
     organizations: int
     workspaces: int

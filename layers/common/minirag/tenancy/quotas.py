@@ -1,7 +1,7 @@
 """What a workspace holds and may hold, and what it used by day (UTC)."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from math import ceil
 from typing import Final
@@ -33,6 +33,26 @@ INSERT INTO workspace_usage_counters (workspace_id, period_start, kind, cost_usd
 VALUES (%s, (now() AT TIME ZONE 'UTC')::date, 'questions', %s)
 ON CONFLICT (workspace_id, period_start, kind)
 DO UPDATE SET cost_usd = workspace_usage_counters.cost_usd + excluded.cost_usd
+"""
+# Whoever reserves holds the limits until its transaction ends. The next one waits here, so that the statement after it
+# begins when what was taken is to be seen.
+_HOLD_LIMITS: Final = "SELECT cost_limit_usd_a_month FROM workspace_quota_settings WHERE workspace_id = %s FOR UPDATE"
+_RESERVE: Final = """
+INSERT INTO workspace_usage_counters AS c (workspace_id, period_start, kind, cost_usd)
+SELECT %(workspace_id)s, %(day)s, 'questions', %(dollars)s
+WHERE %(dollars)s + (
+    SELECT coalesce(sum(m.cost_usd), 0)
+    FROM workspace_usage_counters m
+    WHERE m.workspace_id = %(workspace_id)s AND m.period_start >= %(first)s AND m.period_start < %(next)s
+) <= coalesce(
+    (SELECT cost_limit_usd_a_month FROM workspace_quota_settings WHERE workspace_id = %(workspace_id)s), 'Infinity'
+)
+ON CONFLICT (workspace_id, period_start, kind) DO UPDATE SET cost_usd = c.cost_usd + excluded.cost_usd
+RETURNING 1
+"""
+_SETTLE: Final = """
+UPDATE workspace_usage_counters SET cost_usd = greatest(cost_usd + %(dollars)s, 0)
+WHERE workspace_id = %(workspace_id)s AND period_start = %(day)s AND kind = 'questions'
 """
 _USAGE: Final = """
 SELECT coalesce(sum(c.requests_count) FILTER (WHERE c.period_start = d.today), 0) AS requests_today,
@@ -115,6 +135,37 @@ def totals(tx: Connection, workspace_id: UUID) -> Totals:
 def add_cost(tx: Connection, workspace_id: UUID, cost_usd: Decimal) -> None:
     """Count what an answer cost. Last in its transaction: it locks the row that questions are counted in."""
     tx.execute(_ADD_COST, (workspace_id, cost_usd))
+
+
+def reserve(tx: Connection, workspace_id: UUID, day: date, dollars: Decimal) -> None:
+    """Count on `day` (UTC) the most that a call may cost, before it is made; `settle` gives back what it did not.
+
+    Raises TooMany if the month's limit leaves no room for it. In a transaction of its own, which those that reserve for
+    the workspace at the same time wait for: together they never pass the limit.
+    """
+    first = day.replace(day=1)
+    values = {
+        "workspace_id": workspace_id, "day": day, "dollars": dollars,
+        "first": first, "next": (first + timedelta(days=32)).replace(day=1),
+    }  # fmt: skip
+    with tx.pipeline():
+        held = tx.execute(_HOLD_LIMITS, (workspace_id,))
+        taken = tx.execute(_RESERVE, values)
+        limit, fits = held.fetchone(), taken.fetchone()
+    if fits is None:
+        assert limit is not None
+        raise TooMany(
+            f"The workspace may spend {limit[0]:.2f} dollars a month, and what is left of them is less than the "
+            "question might cost. Name a model that costs less, or ask again once other questions have ended, an "
+            "administrator has raised the limit, or the next month has begun (UTC).",
+            code="cost_limit",
+            retry_after=_seconds_to_next_month(datetime.now(UTC)),
+        )
+
+
+def settle(tx: Connection, workspace_id: UUID, day: date, dollars: Decimal) -> None:
+    """Change what `reserve` counted on `day`: by less than zero what was not spent. Last in its transaction."""
+    tx.execute(_SETTLE, {"workspace_id": workspace_id, "day": day, "dollars": dollars})
 
 
 def check_question(

@@ -36,6 +36,9 @@ _END_INVITATIONS: Final = "UPDATE invitations SET ended_at = now() WHERE workspa
 _EMBEDDING_MODEL: Final = "SELECT embedding_model FROM workspaces WHERE id = %s"
 _USE_MODEL: Final = "UPDATE workspaces SET embedding_model = %s, generation = generation + 1 WHERE id = %s"
 _FIND_ALL: Final = "SELECT * FROM find_workspaces(%s, %s, %s, %s, %s)"
+_CLEAR_CACHE: Final = """
+UPDATE workspaces SET generation = generation + 1, sources_version = sources_version + 1 WHERE id = %s
+"""
 _NEXT_GENERATIONS: Final = "SELECT next_generations()"
 _NEXT_GENERATION: Final = """
 UPDATE workspaces
@@ -169,7 +172,12 @@ def overview(tx: Connection, workspace_id: UUID) -> Overview | None:
     return next(iter(page(tx, workspace_id=workspace_id, organization_id=None, after=None, limit=1)), None)
 
 
-def next_generations(tx: Connection) -> int:
-    """Say that what any question finds may have changed, for operators; returns of how many workspaces."""
+def clear_cache(tx: Connection, workspace_id: UUID) -> None:
+    """Let nothing be found any more that was cached for the workspace. Last in its transaction, as next_generation."""
+    tx.execute(_CLEAR_CACHE, (workspace_id,))
+
+
+def clear_caches(tx: Connection) -> int:
+    """Let nothing be found any more that was cached for any workspace, for operators; returns of how many."""
     row = tx.execute(_NEXT_GENERATIONS).fetchone()
     return 0 if row is None else int(row[0])
