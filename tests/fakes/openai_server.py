@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from tests.fakes.loopback import LoopbackServer, Reply, Request
+from tests.fakes.loopback import LoopbackServer, Reply, Request, sse
 
-CHAT_MODELS = ("gpt-4o-mini", "gpt-4o", "gpt-4.1-mini", "gpt-5-mini")
+# The last is a deployment's own name, which does not tell that its model thinks first.
+THINKING_MODELS = ("gpt-5-mini", "my-deployment")
+CHAT_MODELS = ("gpt-4o-mini", "gpt-4o", "gpt-4.1-mini", *THINKING_MODELS)
 EMBEDDING_MODELS = ("text-embedding-3-small", "text-embedding-3-large")
 
 
 def first_sentence_cited(prompt: str) -> str:
-    """What a dutiful model might say: the first sentence of passage [1], with its marker."""
-    passage = re.search(r"\[1\][^\n]*\n(.+?)(?:\n\n|\Z)", prompt, re.DOTALL)
-    return f"{passage.group(1).partition('. ')[0].rstrip('.')}. [1]" if passage else "NO_ANSWER"
+    """What a dutiful model might say: the first sentence of the first passage, with its marker."""
+    passage = re.search(r'<passage marker="(\d+)" source="[^"]*">\n(.+?)\n</passage>', prompt, re.DOTALL)
+    return f"{passage[2].partition('. ')[0].rstrip('.')}. [{passage[1]}]" if passage else "NO_ANSWER"
 
 
 def vector(text: str, dimension: int) -> list[float]:
@@ -54,24 +56,37 @@ class OpenAIServer(LoopbackServer):
             return self._embeddings(request.body)
         return self._chat(request.body)
 
+    def end(self, reason: str, text: str = "") -> None:
+        """`refusal` is said beside the text; any other reason is a finish_reason."""
+        refused = reason == "refusal"
+        choice = {"finish_reason": "stop" if refused else reason}
+        message = {"role": "assistant", "content": None if refused else text, "refusal": text if refused else None}
+        usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+        choices = [{"index": 0, "message": message, **choice}]
+        self.say({**_CHAT, "model": CHAT_MODELS[0], "choices": choices, "usage": usage})
+
     def _chat(self, body: dict[str, Any]) -> Reply:
-        if body["model"].startswith("gpt-5") and "temperature" in body:
-            return Reply(400, self.error(400, code="unsupported_value", param="temperature"))
-        text = self.completion(body["messages"][-1]["content"])
+        if body["model"] in THINKING_MODELS:
+            for param in {"temperature", "max_tokens"} & body.keys():
+                return Reply(400, self.error(400, code="unsupported_value", param=param))
         prompt_tokens = sum(len(message["content"].split()) for message in body["messages"])
+        if self.context_tokens is not None and prompt_tokens > self.context_tokens:
+            return Reply(400, self.error(400, code="context_length_exceeded", param="messages"))
+        text = self.completion(body["messages"][-1]["content"])
+        usage = {
+            "prompt_tokens": prompt_tokens,
+            "completion_tokens": len(text.split()),
+            "total_tokens": prompt_tokens + len(text.split()),
+        }
+        if body.get("stream"):
+            return Reply(200, None, events=_streamed(body, text, usage))
         choice = {
             "index": 0,
             "message": {"role": "assistant", "content": text, "refusal": None},
             "finish_reason": "stop",
             "logprobs": None,
         }
-        usage = {
-            "prompt_tokens": prompt_tokens,
-            "completion_tokens": len(text.split()),
-            "total_tokens": prompt_tokens + len(text.split()),
-        }
-        answer = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1760000000, "model": body["model"]}
-        return Reply(200, {**answer, "choices": [choice], "usage": usage})
+        return Reply(200, {**_CHAT, "model": body["model"], "choices": [choice], "usage": usage})
 
     def _embeddings(self, body: dict[str, Any]) -> Reply:
         texts = body["input"]
@@ -87,3 +102,23 @@ class OpenAIServer(LoopbackServer):
         tokens = sum(len(text.split()) for text in texts)
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
         return Reply(200, {"object": "list", "data": data, "model": body["model"], "usage": usage})
+
+
+_CHAT: dict[str, Any] = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1760000000}
+
+
+def _streamed(body: dict[str, Any], text: str, usage: dict[str, int]) -> list[bytes]:
+    """The answer a word at a time, the usage last, and only if asked for."""
+    head = {**_CHAT, "object": "chat.completion.chunk", "model": body["model"]}
+    with_usage = bool(body.get("stream_options", {}).get("include_usage"))
+    more = {"usage": None} if with_usage else {}
+    deltas: list[tuple[dict[str, str], str | None]] = [({"role": "assistant", "content": ""}, None)]
+    deltas += [({"content": word}, None) for word in re.findall(r"\s*\S+", text)]
+    deltas.append(({}, "stop"))
+    chunks: list[dict[str, Any]] = [
+        {**head, "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}], **more}
+        for delta, reason in deltas
+    ]
+    if with_usage:
+        chunks.append({**head, "choices": [], "usage": usage})
+    return [*(sse(None, chunk) for chunk in chunks), sse(None, "[DONE]")]

@@ -189,12 +189,12 @@ def test_a_spent_quota_says_when_to_come_back_and_is_not_waited_for(server: Open
     assert (error.status, error.retry_after, len(server.requests)) == (503, 30, 1)
 
 
-def test_a_failure_that_passes_is_retried_once(server: OpenAIServer) -> None:
+def test_a_failure_that_passes_is_retried(server: OpenAIServer) -> None:
     server.fail(500, retry_after="0")
     assert OpenAIEmbedder(SMALL, server.key, server.url).embed(["a"], seconds=10).tokens == 1
     server.fail(500, times=3, retry_after="0")
     assert isinstance(failure(server), Unavailable)
-    assert len(server.requests) == 4
+    assert len(server.requests) == 2 + 3
 
 
 def test_a_slow_answer_is_out_of_time(server: OpenAIServer) -> None:

@@ -45,7 +45,7 @@ def test_the_best_sentence_comes_first_with_its_marker() -> None:
 
 
 def test_no_passages_give_no_text() -> None:
-    assert ask("anything", []) == Completion("", "extractive-1", 0, 0)
+    assert ask("anything", []) == Completion("", "extractive-1", 0, 0, provider="extractive")
 
 
 def test_passages_without_text_give_no_text() -> None:

@@ -23,19 +23,24 @@ WITH held AS (
 ), whole AS (
     SELECT count(*) = cardinality(%(source_ids)s::uuid[]) AS kept FROM held
 )
-INSERT INTO answers (workspace_id, id, user_id, api_key_id, question, answer, outcome, score, provider, model,
-                     generation, k, filters, passages, citations, source_ids, prompt_hash, prompt_tokens,
-                     completion_tokens, embedding_tokens, cost_usd, duration_ms)
+INSERT INTO answers (workspace_id, id, user_id, api_key_id, question, answer, outcome, score, answerability, provider,
+                     model, finish, asked_provider, asked_model, cached, generation, k, filters, passages, citations,
+                     unsupported, source_ids, prompt_version, prompt_hash, prompt_tokens, completion_tokens,
+                     embedding_tokens, cost_usd, function_usd, saved_usd, prices, duration_ms, timings)
 SELECT %(workspace_id)s, %(id)s, %(user_id)s, %(api_key_id)s, %(question)s, CASE WHEN kept THEN %(answer)s END,
-       %(outcome)s, %(score)s, %(provider)s, %(model)s, %(generation)s, %(k)s, %(filters)s, %(passages)s,
-       CASE WHEN kept THEN %(citations)s ELSE '[]'::jsonb END, %(source_ids)s::uuid[], %(prompt_hash)s,
-       %(prompt_tokens)s, %(completion_tokens)s, %(embedding_tokens)s, %(cost_usd)s, %(duration_ms)s
+       %(outcome)s, %(score)s, %(answerability)s, %(provider)s, %(model)s, %(finish)s, %(asked_provider)s,
+       %(asked_model)s, %(cached)s, %(generation)s, %(k)s, %(filters)s, %(passages)s,
+       CASE WHEN kept THEN %(citations)s ELSE '[]'::jsonb END, CASE WHEN kept THEN %(unsupported)s ELSE '[]'::jsonb END,
+       %(source_ids)s::uuid[], %(prompt_version)s, %(prompt_hash)s, %(prompt_tokens)s, %(completion_tokens)s,
+       %(embedding_tokens)s, %(cost_usd)s, %(function_usd)s, %(saved_usd)s, %(prices)s, %(duration_ms)s, %(timings)s
 FROM whole
 """
 # Row-level security leaves out those of others, but for admins; `user_id` narrows further where it is asked for.
 _PAGE: Final = """
-SELECT id, user_id, question, answer, outcome, score, provider, model, generation, k, filters, passages, citations,
-       prompt_tokens, completion_tokens, embedding_tokens, cost_usd, duration_ms, created_at
+SELECT id, user_id, question, answer, outcome, score, answerability, provider, model, finish, asked_provider,
+       asked_model, cached, generation, k, filters, passages, citations, unsupported, prompt_version, prompt_hash,
+       prompt_tokens, completion_tokens, embedding_tokens, cost_usd, function_usd, saved_usd, prices, duration_ms,
+       timings, created_at
 FROM answers
 WHERE workspace_id = %(workspace_id)s
   AND (%(user_id)s::uuid IS NULL OR user_id = %(user_id)s)
@@ -44,8 +49,10 @@ ORDER BY created_at DESC, id DESC
 LIMIT %(limit)s
 """
 _FIND: Final = """
-SELECT id, user_id, question, answer, outcome, score, provider, model, generation, k, filters, passages, citations,
-       prompt_tokens, completion_tokens, embedding_tokens, cost_usd, duration_ms, created_at
+SELECT id, user_id, question, answer, outcome, score, answerability, provider, model, finish, asked_provider,
+       asked_model, cached, generation, k, filters, passages, citations, unsupported, prompt_version, prompt_hash,
+       prompt_tokens, completion_tokens, embedding_tokens, cost_usd, function_usd, saved_usd, prices, duration_ms,
+       timings, created_at
 FROM answers
 WHERE workspace_id = %s AND id = %s
 """
@@ -60,13 +67,20 @@ SELECT user_id, verdict, comment, created_at FROM answer_feedback
 WHERE workspace_id = %s AND answer_id = %s ORDER BY created_at, user_id
 """
 _EMPTY: Final = "SELECT empty_answers(%s)"
+_FORGET: Final = "SELECT forget_answers(%s, %s)"
 # A line lost when the database's server crashes is no harm; waiting for the disk at every question would be.
 _ASYNCHRONOUS: Final = "SET LOCAL synchronous_commit = off"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Logged:
-    """An answer that was given; `answer` None once a document was deleted, or while one changed, that it rests on."""
+    """An answer that was given; `answer` None once a document was deleted, or while one changed, that it rests on.
+
+    `asked_provider` and `asked_model` are what the caller named, `cached` whether it was made for them (miss), for
+    another at the same time (shared) or before (hit). `prompt_hash` is the SHA-256 of what a model was, or would have
+    been, given. `cost_usd` is what this answer took, `function_usd` of it the function's time, `saved_usd` what the
+    model's call would have cost again; `prices` the version of the price table. `timings` are milliseconds by step.
+    """
 
     id: UUID
     user_id: UUID
@@ -74,18 +88,30 @@ class Logged:
     answer: str | None
     outcome: str
     score: float
+    answerability: float | None
     provider: str
     model: str
+    finish: str | None
+    asked_provider: str | None
+    asked_model: str | None
+    cached: str
     generation: int
     k: int
     filters: dict[str, Any]
     passages: list[dict[str, Any]]
     citations: list[dict[str, Any]]
+    unsupported: list[str]
+    prompt_version: str | None
+    prompt_hash: bytes | None
     prompt_tokens: int
     completion_tokens: int
     embedding_tokens: int
     cost_usd: Decimal | None
+    function_usd: Decimal | None
+    saved_usd: Decimal | None
+    prices: str | None
     duration_ms: int
+    timings: dict[str, float]
     created_at: datetime
 
 
@@ -100,22 +126,13 @@ class Feedback:
 
 
 def record(
-    tx: Connection,
-    workspace_id: UUID,
-    answer: Logged,
-    *,
-    api_key_id: UUID | None,
-    source_ids: Sequence[UUID],
-    prompt_hash: bytes | None,
+    tx: Connection, workspace_id: UUID, answer: Logged, *, api_key_id: UUID | None, source_ids: Sequence[UUID]
 ) -> None:
-    """Keep an answer; `source_ids` are the documents that it was made from, `prompt_hash` what the model was given."""
+    """Keep an answer; `source_ids` are the documents that it was made from."""
     tx.execute(_ASYNCHRONOUS)
     values = {name: getattr(answer, name) for name in Logged.__slots__ if name != "created_at"}
-    values |= {name: Jsonb(values[name]) for name in ("filters", "passages", "citations")}
-    values |= {
-        "workspace_id": workspace_id, "api_key_id": api_key_id, "source_ids": list(source_ids),
-        "prompt_hash": prompt_hash,
-    }  # fmt: skip
+    values |= {name: Jsonb(values[name]) for name in ("filters", "passages", "citations", "unsupported", "timings")}
+    values |= {"workspace_id": workspace_id, "api_key_id": api_key_id, "source_ids": list(source_ids)}
     tx.execute(_INSERT, values)
 
 
@@ -154,3 +171,9 @@ def feedback(tx: Connection, workspace_id: UUID, answer_id: UUID) -> list[Feedba
 def empty(tx: Connection, source_id: UUID) -> None:
     """Take what was answered from a deleted document out of all answers of the transaction's workspace."""
     tx.execute(_EMPTY, (source_id,))
+
+
+def forget(tx: Connection, *, before: datetime, most: int) -> int:
+    """Delete up to `most` of all tenants' answers that were given before; returns how many there were."""
+    row = tx.execute(_FORGET, (before, most)).fetchone()
+    return 0 if row is None else int(row[0])

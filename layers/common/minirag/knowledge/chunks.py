@@ -46,6 +46,8 @@ ORDER BY c.ordinal
 LIMIT %(limit)s
 """
 
+_EXISTING: Final = "SELECT id FROM chunks WHERE workspace_id = %s AND id = ANY(%s)"
+
 _CONTENTS: Final = "SELECT content FROM chunks WHERE workspace_id = %s AND source_id = %s ORDER BY ordinal"
 
 _REMOVE: Final = "DELETE FROM chunks WHERE workspace_id = %s AND source_id = %s"
@@ -134,6 +136,11 @@ def page(
     }  # fmt: skip
     with tx.cursor(row_factory=class_row(Listed)) as cursor:
         return cursor.execute(_LIST, values).fetchall()
+
+
+def existing(tx: Connection, workspace_id: UUID, ids: Collection[UUID]) -> set[UUID]:
+    """Those of these chunks that are still there."""
+    return {row[0] for row in tx.execute(_EXISTING, (workspace_id, list(ids))).fetchall()}
 
 
 def contents(tx: Connection, workspace_id: UUID, source_id: UUID) -> list[str]:

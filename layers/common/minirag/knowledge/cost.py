@@ -1,13 +1,29 @@
-"""What tokens cost. List prices, to be checked against the vendors' price pages before anyone is billed by them."""
+"""What tokens and the time of a function cost.
 
+List prices, to be checked against the vendors' price pages before anyone is billed by them; the settings override them.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
+from math import ceil
 from typing import Final
+
+from minirag.runtime import settings
 
 PRICES_AS_OF: Final = date(2025, 10, 15)
 
 _MILLION: Final = 1_000_000
+_REQUEST_USD: Final = Decimal("0.20") / _MILLION  # of Lambda, beside its time
+_MB_IN_GB: Final = 1024
+# At the end of the names that vendors answer with.
+_DATE: Final = re.compile(r"-\d{4}-?\d{2}-?\d{2}$")
+
+_Overrides = tuple[tuple[str, Decimal, Decimal], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +46,7 @@ _HAIKU: Final = _price("1", "5")
 _SONNET: Final = _price("3", "15")
 
 # Vendors answer with the dated name of what an alias stood for. A snapshot may have a price of its own (the first
-# gpt-4o has), so each is listed.
+# gpt-4o has), so each is listed. A price that the settings give to an alias holds for all of its snapshots.
 PRICES: Final[dict[str, Price]] = {
     "gpt-4o": _GPT_4O,
     "gpt-4o-2024-08-06": _GPT_4O,
@@ -50,9 +66,42 @@ PRICES: Final[dict[str, Price]] = {
 }
 
 
+def version() -> str:
+    """Which prices hold: the day of the list, and a digest of what the settings override."""
+    overrides = settings.current().prices
+    if not overrides:
+        return str(PRICES_AS_OF)
+    text = ";".join(f"{model}={read.normalize()},{written.normalize()}" for model, read, written in overrides)
+    return f"{PRICES_AS_OF}+{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
 def cost_usd(model: str, prompt_tokens: int, completion_tokens: int) -> Decimal | None:
     """Dollars for a call, exact; None if the model's price is not known."""
-    price = PRICES.get(model)
+    price = _price_of(model)
     if price is None:
         return None
     return (price.input * prompt_tokens + price.output * completion_tokens) / _MILLION
+
+
+def most_usd(model: str, prompt_tokens: int, answer_tokens: int) -> Decimal | None:
+    """The dollars that a call costs at most, if an answer has `answer_tokens`; None if the price is not known."""
+    return cost_usd(model, prompt_tokens, answer_tokens)
+
+
+def function_usd(milliseconds: float) -> Decimal:
+    """Dollars for one request of this function that took so long; 0 where it is none."""
+    current = settings.current()
+    if current.function_memory_mb is None:
+        return Decimal(0)
+    gb_seconds = Decimal(current.function_memory_mb) / _MB_IN_GB * ceil(milliseconds) / 1000
+    return gb_seconds * current.gb_second_usd + _REQUEST_USD
+
+
+def _price_of(model: str) -> Price | None:
+    overrides = _by_model(settings.current().prices)
+    return overrides.get(model) or overrides.get(_DATE.sub("", model)) or PRICES.get(model)
+
+
+@lru_cache(maxsize=4)
+def _by_model(overrides: _Overrides) -> Mapping[str, Price]:
+    return {model: Price(read, written) for model, read, written in overrides}

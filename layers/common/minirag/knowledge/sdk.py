@@ -1,15 +1,18 @@
-"""Calls to a model vendor through its SDK: clients that are kept, one deadline, one retry, errors in our terms.
+"""Calls to a model vendor through its SDK: clients that are kept, one deadline, retries, errors in our terms.
 
 The SDKs' own retries are off: they sleep for as long as `Retry-After` says, up to two minutes, past any deadline.
 """
 
 import math
-import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from random import uniform
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from minirag.runtime import telemetry
 from minirag.runtime.errors import MiniRagError, OutOfTime, Unavailable, Unprocessable
 
 if TYPE_CHECKING:
@@ -18,7 +21,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_PAUSE: Final = 0.5  # seconds before the one retry, if the vendor asks for no other
+TOO_LONG: Final = frozenset({400, 413, 422})
+"""How vendors refuse a request that is too long, among others."""
+
+_ATTEMPTS: Final = 3
+# Seconds that the pause before the second attempt is drawn from, if the vendor asks for no other; then twice as many.
+_PAUSE: Final = 0.5
 _LONGEST_RETRY_AFTER: Final = 3600
 # What reading an answer raises that is not shaped as the vendor's API promises.
 _MALFORMED: Final = (ValueError, TypeError, AttributeError, LookupError)
@@ -72,76 +80,93 @@ def anthropic_vendor(model_variable: str, *, selectable: bool) -> Vendor:
 
 
 def call(vendor: Vendor, request: Callable[[float], T], *, seconds: float) -> T:
-    """Send `request(seconds left)` and read its answer; once more after a failure that may pass, if time allows.
+    """Send `request(seconds left)` and read its answer; again after a failure that may pass, if time allows.
 
-    Raises OutOfTime, Unprocessable (no such model), or Unavailable for all else. No message repeats the vendor's
-    own, which may quote the key or the prompt.
+    Three attempts at most, with pauses drawn at random below a bound that doubles (full jitter), or as long as the
+    vendor asks; if that is too long there is no other attempt. Raises OutOfTime, Unprocessable (no such model), or
+    Unavailable for all else. No message repeats the vendor's own, which may quote the key or the prompt.
     """
-    deadline = time.monotonic() + seconds
-    retried = False
-    while True:
-        left = deadline - time.monotonic()
+    deadline = monotonic() + seconds
+    for attempt in range(1, _ATTEMPTS + 1):
+        left = deadline - monotonic()
         if left <= 0:
-            raise _out_of_time(vendor, seconds)
+            break
+        pause = uniform(0, _PAUSE * 2 ** (attempt - 1))  # noqa: S311  so that not all come back at once
         try:
-            return request(left)
-        except vendor.timed_out as error:
-            raise _out_of_time(vendor, seconds) from error
+            return _within(left, request)
+        except (TimeoutError, vendor.timed_out):
+            break
         except vendor.status_error as error:
-            problem, pause = _refused(vendor, error)
+            problem, passes, asked = _refused(vendor, error)
+            pause = pause if asked is None else asked
             # The chain would put the vendor's words into the log.
-            if retried or pause is None or time.monotonic() + pause >= deadline:
+            if not passes or attempt == _ATTEMPTS or monotonic() + pause >= deadline:
                 raise problem from None
         except vendor.any_error as error:
-            pause = _PAUSE
-            if retried or time.monotonic() + pause >= deadline:
+            if attempt == _ATTEMPTS or monotonic() + pause >= deadline:
                 raise Unavailable(f"{vendor.name} cannot be reached; try again shortly") from error
         except _MALFORMED as error:
             raise Unavailable(f"{vendor.name}'s answer could not be read; try again shortly") from error
-        retried = True
-        time.sleep(pause)
+        sleep(pause)
+    raise OutOfTime(f"{vendor.name} gave no answer within {max(0.0, seconds):.1f} seconds; try again")
 
 
-def _out_of_time(vendor: Vendor, seconds: float) -> OutOfTime:
-    return OutOfTime(f"{vendor.name} gave no answer within {max(0.0, seconds):.1f} seconds; try again")
+def _within(seconds: float, request: Callable[[float], T]) -> T:
+    """What `request` returns, or TimeoutError after `seconds`, whatever it is waiting for.
+
+    The SDKs' timeouts are for each wait: looking up a name has none, and an answer that trickles never meets one.
+    """
+    thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="vendor")
+    try:
+        return thread.submit(request, seconds).result(timeout=seconds)
+    finally:
+        thread.shutdown(wait=False)
 
 
 def _refused(
     vendor: Vendor, error: "openai.APIStatusError | anthropic.APIStatusError"
-) -> tuple[MiniRagError, float | None]:
-    """An HTTP error in our terms, and the seconds to wait before a retry, or None if a retry cannot help."""
+) -> tuple[MiniRagError, bool, float | None]:
+    """An HTTP error in our terms, whether it may pass, and the seconds the vendor asks to wait for that."""
     status = error.status_code
     wait = _retry_after(error.response.headers.get("retry-after"))
     after = None if wait is None else max(1, min(_LONGEST_RETRY_AFTER, math.ceil(wait)))
-    pause = _PAUSE if wait is None else wait
+    spent = status == 402 or (status == 429 and getattr(error, "code", None) == "insufficient_quota")
     match status:
         case 401:
             detail = f"{vendor.name} rejects the API key: the operator should check {vendor.key_variable}"
-            return Unavailable(detail, code="model_key_rejected", retry_after=60), None
+            return _for_operators(vendor, status, detail, "model_key_rejected", vendor.key_variable), False, None
         case 403:
             detail = (
                 f"{vendor.name} does not allow this: the operator should check what the key in {vendor.key_variable} "
                 f"may use"
             )
-            return Unavailable(detail, code="model_not_allowed", retry_after=60), None
+            return _for_operators(vendor, status, detail, "model_not_allowed", vendor.key_variable), False, None
         case 404:
             detail = (
                 f"{vendor.name} does not know this model, or not for this key: name another, or let the operator "
                 f"check {vendor.model_variable}"
             )
-            kind = Unprocessable if vendor.selectable else Unavailable
-            return kind(detail, code="model_unknown"), None
-        case 429 if getattr(error, "code", None) == "insufficient_quota":
+            if vendor.selectable:
+                return Unprocessable(detail, code="model_unknown"), False, None
+            return _for_operators(vendor, status, detail, "model_unknown", vendor.model_variable), False, None
+        case _ if spent:
             detail = f"the {vendor.name} account has no credit left: the operator should check its billing"
-            return Unavailable(detail, code="model_credit_spent", retry_after=60), None
+            return _for_operators(vendor, status, detail, "model_credit_spent", vendor.key_variable), False, None
         case 429:
             detail = f"{vendor.name} limits the rate of questions; try again shortly"
-            return Unavailable(detail, code="model_rate_limited", retry_after=after or 5), pause
+            return Unavailable(detail, code="model_rate_limited", retry_after=after or 5), True, wait
         case _ if status in {408, 409} or status >= 500:
             detail = f"{vendor.name} is failing (HTTP {status}); try again shortly"
-            return Unavailable(detail, retry_after=after or 5), pause
+            return Unavailable(detail, retry_after=after or 5), True, wait
         case _:
-            return Unavailable(f"{vendor.name} refused the request (HTTP {status})", code="model_refused"), None
+            detail = f"{vendor.name} refused the request (HTTP {status})"
+            return _for_operators(vendor, status, detail, "model_refused", vendor.model_variable), False, None
+
+
+def _for_operators(vendor: Vendor, status: int, detail: str, code: str, variable: str) -> Unavailable:
+    """What only the operator can mend; the log says which variable to look at, and never what is in it."""
+    telemetry.event("model.refused", vendor=vendor.name, status=status, code=code, variable=variable)
+    return Unavailable(detail, code=code, retry_after=60)
 
 
 def _retry_after(value: str | None) -> float | None:

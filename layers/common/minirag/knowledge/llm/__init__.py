@@ -2,8 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 from uuid import UUID
+
+from minirag.runtime.errors import Unavailable
+
+# Why an answer ended: it was finished, it was cut off, or the vendor's filter or the model itself would not give one.
+Finish = Literal["stop", "length", "content_filter", "refusal"]
+
+
+class ContextOverflow(Unavailable):
+    """The prompt is longer than the model reads; one of fewer passages may not be."""
+
+    code = "context_overflow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +48,17 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A draft answer with markers like [1] behind the sentences they support, and what it took."""
+    """A draft answer with markers like [1] behind the sentences they support, and what it took.
+
+    `provider` is who wrote it. The text is empty if nobody was asked, or if the answer was filtered or refused.
+    """
 
     text: str
     model: str
     prompt_tokens: int
     completion_tokens: int
+    provider: str = ""
+    finish: Finish = "stop"
 
 
 class Provider(Protocol):
@@ -54,6 +70,24 @@ class Provider(Protocol):
     @property
     def model(self) -> str: ...
 
+    @property
+    def room(self) -> int | None:
+        """Tokens that a prompt may have, instructions and question included; None if any number."""
+        ...
+
+    @property
+    def answer_tokens(self) -> int:
+        """The most tokens that an answer may cost."""
+        ...
+
+    def count(self, text: str) -> int:
+        """Tokens of a text, before it is sent."""
+        ...
+
     def complete(self, prompt: Prompt, *, seconds: float) -> Completion:
-        """Answer within `seconds`, or raise Unavailable, OutOfTime, or Unprocessable for a model that is not known."""
+        """Answer within `seconds`.
+
+        Raises ContextOverflow, Unavailable, OutOfTime, or Unprocessable for a model that the caller named and nobody
+        knows.
+        """
         ...

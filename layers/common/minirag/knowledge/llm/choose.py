@@ -19,7 +19,20 @@ EXTRACTIVE: Final = Extractive.name
 def available(settings: Settings) -> list[str]:
     """The names of the providers that can answer here, the default one first."""
     keys = {OPENAI: settings.openai_api_key, ANTHROPIC: settings.anthropic_api_key}
-    return [*(name for name, key in keys.items() if key), EXTRACTIVE]
+    with_key = [name for name, key in keys.items() if key]
+    return [*sorted(with_key, key=lambda name: name != settings.provider), EXTRACTIVE]
+
+
+@lru_cache(maxsize=32)
+def providers(settings: Settings, name: str | None, model: str | None) -> tuple[Provider, ...]:
+    """Who answers, and after it who takes over if it fails: nobody for a caller who named a provider or a model.
+
+    By default all that have a key, or the extractive answerer. Raises Unprocessable as `provider` does.
+    """
+    if name or model:
+        return (provider(settings, name, model),)
+    with_key = [one for one in available(settings) if one != EXTRACTIVE]
+    return tuple(provider(settings, one, None) for one in with_key or [EXTRACTIVE])
 
 
 @lru_cache(maxsize=32)
@@ -30,12 +43,13 @@ def provider(settings: Settings, name: str | None, model: str | None) -> Provide
     """
     names = available(settings)
     chosen = name or names[0]
+    room, named = settings.context_tokens, bool(model)
     if chosen == OPENAI and settings.openai_api_key:
-        return OpenAIProvider(model or settings.openai_model, settings.openai_api_key, settings.openai_base_url)
+        key, url = settings.openai_api_key, settings.openai_base_url
+        return OpenAIProvider(model or settings.openai_model, key, url, room=room, named=named)
     if chosen == ANTHROPIC and settings.anthropic_api_key:
-        return AnthropicProvider(
-            model or settings.anthropic_model, settings.anthropic_api_key, settings.anthropic_base_url
-        )
+        key, url = settings.anthropic_api_key, settings.anthropic_base_url
+        return AnthropicProvider(model or settings.anthropic_model, key, url, room=room, named=named)
     if chosen == EXTRACTIVE:
         if model not in {None, EXTRACTIVE_MODEL}:
             raise Unprocessable(

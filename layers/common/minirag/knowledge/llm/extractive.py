@@ -55,6 +55,12 @@ class Extractive:
 
     name = "extractive"
     model = MODEL
+    room = None
+    answer_tokens = 0
+
+    def count(self, text: str) -> int:  # noqa: ARG002
+        """None: what is quoted costs nothing."""
+        return 0
 
     def complete(self, prompt: Prompt, *, seconds: float) -> Completion:  # noqa: ARG002  takes milliseconds
         """Quote the best sentences, one a line, each as `sentence [marker]`; no passages give an empty text.
@@ -72,7 +78,7 @@ class Extractive:
         ]
         found.sort(key=lambda sentence: (-sentence.worth, not sentence.whole))
         text = "\n".join(f"{sentence.text} [{sentence.marker}]" for sentence in _choose(found, weights))
-        return Completion(text=text, model=MODEL, prompt_tokens=0, completion_tokens=0)
+        return Completion(text=text, model=MODEL, prompt_tokens=0, completion_tokens=0, provider=self.name)
 
 
 def _weights(asked: list[str], idf: Mapping[str, float]) -> dict[str, float]:
