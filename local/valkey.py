@@ -51,6 +51,11 @@ class Valkey:
         return self._process.pid
 
     @property
+    def port(self) -> int:
+        """The port it listens on; 0 before its first start, unless one is preferred."""
+        return self._port
+
+    @property
     def url(self) -> str:
         """The server as redis clients want it."""
         return f"redis://:{self._password}@{ports.LOOPBACK}:{self._port}/0"
@@ -76,7 +81,7 @@ class Valkey:
             self._process = leash.start((_binary(), "-"), cwd="/", stdin=subprocess.PIPE, stdout=log, stderr=log)
         assert self._process.stdin is not None
         with self._process.stdin as configuration:
-            configuration.write(_CONFIGURATION.format(port=self._port, password=self._password).encode())
+            configuration.write(self._configuration().encode())
 
     def wait(self) -> None:
         """Wait until the launched server answers; raises StartError."""
@@ -94,6 +99,9 @@ class Valkey:
         if self._process is not None:
             leash.stop(self._process, by=signal.SIGTERM)
             self._process = None
+
+    def _configuration(self) -> str:
+        return _CONFIGURATION.format(port=self._port, password=self._password)
 
     def _answers(self) -> bool:
         assert self._process is not None

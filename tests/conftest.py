@@ -3,6 +3,8 @@
 import asyncio
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from local.valkey import Valkey
 from minirag.runtime import db, http, settings
 from minirag.runtime.migrate import migrate
 from tests import tenants
+from tests.fakes.valkey_cluster import ValkeyCluster
 from tests.tenants import TestTenant
 from tests.transport import HandlerTransport, context
 
@@ -57,6 +60,13 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
     """A cache, for tests that want one: functions use none unless MINIRAG_REDIS_URL says so."""
     with Valkey(tmp_path_factory.mktemp("valkey")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def valkey_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[int], ValkeyCluster]]:
+    """Caches in cluster mode, by the number of their nodes."""
+    with ExitStack() as stack:
+        yield cache(lambda nodes: stack.enter_context(ValkeyCluster(tmp_path_factory.mktemp("cluster"), nodes)))
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from functions.ask.answer import Answer
 from functions.ask.explain import Explanation, Outcome
+from functions.ask.given import Given, Receipt
 from functions.ask.rank import Candidate
 from minirag.knowledge.chunks import Chunk
 from minirag.knowledge.hits import Standing
@@ -135,16 +135,37 @@ class CitationOut(BaseModel):
     source_id: UUID
     name: str
     page: int | None
+    section: str | None
     start: int
     end: int
     quote: str
 
 
 class UsageOut(BaseModel):
+    """What this answer took: `cost_usd` all of it, `function_usd` of it the function's time.
+
+    `saved_usd`: what the models would have taken, had the answer not been there already.
+    """
+
     prompt_tokens: int
     completion_tokens: int
     embedding_tokens: int
     cost_usd: float | None
+    function_usd: float
+    saved_usd: float | None
+    prices: str
+
+    @classmethod
+    def of(cls, receipt: Receipt) -> "UsageOut":
+        return cls(
+            prompt_tokens=receipt.prompt_tokens,
+            completion_tokens=receipt.completion_tokens,
+            embedding_tokens=receipt.embedding_tokens,
+            cost_usd=None if receipt.cost_usd is None else float(receipt.cost_usd),
+            function_usd=float(receipt.function_usd),
+            saved_usd=None if receipt.saved_usd is None else float(receipt.saved_usd),
+            prices=receipt.prices,
+        )
 
 
 class StandingOut(BaseModel):
@@ -199,13 +220,19 @@ class SearchOut(BaseModel):
 
 
 class AskOut(BaseModel):
-    """An answer; `score` is the supported share of its claims, `outcome` answered or no_answer."""
+    """An answer.
+
+    `score` is the supported share of its sentences, `unsupported` are the others; `answerability` how likely it is
+    that the passages answer the question; `outcome` answered or no_answer; `cached` hit, miss or shared.
+    """
 
     answer_id: UUID
     answer: str
     outcome: str
     citations: list[CitationOut]
     score: float
+    answerability: float | None
+    unsupported: list[str]
     provider: str
     model: str
     cached: str
@@ -215,24 +242,21 @@ class AskOut(BaseModel):
     chunks: list[ChunkOut]
 
     @classmethod
-    def of(cls, answer: Answer, request_id: str) -> "AskOut":
-        cost = answer.usage.cost_usd
+    def of(cls, given: Given, request_id: str) -> "AskOut":
+        answer = given.answer
         return cls(
-            answer_id=answer.id,
+            answer_id=given.id,
             answer=answer.text,
-            chunks=[ChunkOut.of(candidate, chunk) for candidate, chunk in answer.found],
-            score=round(answer.score, 4),
-            count=len(answer.found),
-            citations=[CitationOut(**asdict(citation)) for citation in answer.citations],
             outcome=answer.outcome,
+            citations=[CitationOut(**asdict(citation)) for citation in answer.citations],
+            score=round(answer.score, 4),
+            answerability=None if answer.answerability is None else round(answer.answerability, 4),
+            unsupported=answer.unsupported,
             provider=answer.provider,
             model=answer.model,
-            cached="miss",
-            usage=UsageOut(
-                prompt_tokens=answer.usage.prompt_tokens,
-                completion_tokens=answer.usage.completion_tokens,
-                embedding_tokens=answer.usage.embedding_tokens,
-                cost_usd=None if cost is None else float(cost),
-            ),
+            cached=given.cached,
+            usage=UsageOut.of(given.receipt),
             request_id=request_id,
+            count=len(answer.found),
+            chunks=[ChunkOut.of(candidate, chunk) for candidate, chunk in answer.found],
         )

@@ -4,118 +4,121 @@ What a marker stands for must be found in the text as it is stored; a marker tha
 """
 
 import re
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from math import log
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Final
 
-from minirag.knowledge.lexical.analyzer import words
+from functions.ask import markers
+from functions.ask.markers import Mark, without_markers
+from functions.ask.trace import Evidence, Span
 from minirag.knowledge.llm import Passage
 from minirag.knowledge.sentences import sentences
 
-# Markers as models write them: [1], [2, 3].
-_MARKERS: Final = re.compile(r"\s*\[\s*(\d{1,3}(?:[\s,]+\d{1,3})*)[\s,]*\]")
-_NUMBER: Final = re.compile(r"\d+")
+__all__ = ["Span", "Verified", "verify", "without_markers"]
 
-# A sentence supports a claim if it holds at least this share of the claim's terms, weighted by their rarity.
-_SUPPORT: Final = 0.3
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A quote within passage `marker`: its content[start:end]."""
-
-    marker: int
-    start: int
-    end: int
-    quote: str
+# Terms from which a part of a sentence says something by itself.
+_PART: Final = 4
+# Bullets, headings and rows of tables, which belong to no paragraph.
+_ITEM: Final = re.compile(r"[-*+•‣▪◦●○■□·–—]\s|\(?\d{1,3}[.)]\s|#{1,6}\s|\|")
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """An answer with only markers that hold, their quotes in order, and the supported share of its claims, 0..1."""
+    """An answer with only markers that hold, and their quotes in the order of its sentences.
+
+    `score` is the share of its sentences that a citation supports, 0..1; `unsupported` are the others, without markers.
+    """
 
     text: str
     spans: list[Span]
     score: float
+    unsupported: list[str]
 
 
-def without_markers(text: str, *, keep: Collection[int] = ()) -> str:
-    """The text without markers, but for those of `keep`; taking one out may make another of what stood around it."""
+@dataclass(slots=True)
+class _Sentence:
+    """A sentence of the draft, whose text is bare[start:end], with its marks and what was found for them."""
 
-    def kept(match: re.Match[str]) -> str:
-        return match.group() if set(map(int, _NUMBER.findall(match.group(1)))) <= set(keep) else ""
-
-    while (shorter := _MARKERS.sub(kept, text)) != text:
-        text = shorter
-    return text
-
-
-class _Shown:
-    """The passages a claim can rest on, split into sentences once."""
-
-    def __init__(self, contents: Mapping[int, str]) -> None:
-        self._contents = contents
-        self._sentences = {
-            marker: [(start, end, frozenset(words(content[start:end]))) for start, end in sentences(content)]
-            for marker, content in contents.items()
-        }
-        self._count = sum(len(found) for found in self._sentences.values())
-        self._holding = Counter(term for found in self._sentences.values() for *_, held in found for term in held)
-
-    def _weight(self, wanted: Iterable[str]) -> float:
-        """Rarity of terms among all sentences shown: what every sentence says supports nothing.
-
-        A term that none of them holds counts half: it may be another word for the same thing.
-        """
-        return sum(self._rarity(term) for term in wanted)
-
-    def _rarity(self, term: str) -> float:
-        holding = self._holding[term]
-        rarity = log(1 + (self._count - holding + 0.5) / (holding + 0.5))
-        return rarity if holding else rarity / 2
-
-    def trace(self, claim: str, marker: int) -> Span | None:
-        """Where passage `marker` says `claim`: word for word if it does, else its most similar sentence."""
-        content = self._contents.get(marker)
-        if content is None or not claim.strip():
-            return None
-        literal = r"\s+".join(re.escape(word) for word in claim.split())
-        if exact := re.search(literal, content):
-            return Span(marker, exact.start(), exact.end(), exact.group())
-        wanted = frozenset(words(claim))
-        total = self._weight(wanted)
-        best, best_weight = None, 0.0
-        for start, end, held in self._sentences[marker]:
-            weight = self._weight(wanted & held)
-            if weight > best_weight and weight >= _SUPPORT * total:
-                best, best_weight = Span(marker, start, end, content[start:end]), weight
-        return best
+    start: int
+    end: int
+    text: str
+    follows: bool  # another one in the same paragraph
+    marks: list[Mark] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
+    kept: list[Mark] = field(default_factory=list)
 
 
 def verify(draft: str, passages: Sequence[Passage], stored: Mapping[int, str]) -> Verified:
-    """Check a draft's markers against `stored`: the text of each passage, by marker, as read back from the store."""
-    shown = _Shown({p.marker: p.content for p in passages if stored.get(p.marker) == p.content})
-    kept: list[str] = []
-    spans: list[Span] = []
-    claims = supported = at = 0
-    for match in _MARKERS.finditer(draft):
-        claim = draft[at : match.start()]
-        at = match.end()
-        markers = dict.fromkeys(map(int, _NUMBER.findall(match.group(1))))
-        # Markers in a row belong to the same claim.
-        repeated = not claim.strip()
-        claim = claim if not repeated else (kept[-1] if kept else "")
-        found = [span for marker in markers if (span := shown.trace(claim, marker)) is not None]
-        if not repeated:
-            kept.append(claim)
-            claims += 1
-            supported += bool(found)
-        spans.extend(span for span in found if span not in spans)
-        kept.extend(f" [{span.marker}]" for span in found)
-    rest = draft[at:]
-    if any(char.isalnum() for char in rest):
-        claims += 1
-    text = without_markers(("".join(kept) + rest).strip(), keep={span.marker for span in spans})
-    return Verified(text, spans, supported / claims if claims else 0.0)
+    """Check a draft's markers against `stored`: the text of each passage, by marker, as read back from the store.
+
+    Work grows with the length of the draft, times that of the passages.
+    """
+    evidence = Evidence([passage for passage in passages if stored.get(passage.marker) == passage.content])
+    bare, marks = markers.parse(draft)
+    found = _sentences(bare)
+    _assign(found, marks, bare)
+    before: list[_Sentence] = []
+    for sentence in found:
+        before = before if sentence.follows else []
+        if sentence.marks:
+            _check(sentence, before, evidence)
+            before = []
+        else:
+            before.append(sentence)
+    spans = dict.fromkeys(span for sentence in found for span in sentence.spans)
+    unsupported = [sentence.text for sentence in found if not sentence.spans]
+    return Verified(
+        text=markers.put(bare, [mark for sentence in found for mark in sentence.kept]).strip(),
+        spans=list(spans),
+        score=1 - len(unsupported) / len(found) if found else 0.0,
+        unsupported=unsupported,
+    )
+
+
+def _sentences(bare: str) -> list[_Sentence]:
+    """The sentences that say something: a rule or a row of dashes claims nothing."""
+    found: list[_Sentence] = []
+    last = 0
+    for start, end in sentences(bare):
+        text = bare[start:end]
+        if any(map(str.isalnum, text)):
+            follows = bool(found) and bare.count("\n", last, start) < 2 and not _ITEM.match(text)
+            found.append(_Sentence(start, end, text, follows))
+            last = end
+    return found
+
+
+def _assign(found: Sequence[_Sentence], marks: Sequence[Mark], bare: str) -> None:
+    """Give each mark to the sentence that it stands behind or in; at the beginning of a line, to the one after it."""
+    starts = [sentence.start for sentence in found]
+    for mark in marks:
+        at = bisect_left(starts, mark.at)
+        line_begins = mark.at == 0 or bare[mark.at - 1] == "\n"
+        opens = line_begins and bare[mark.at : mark.at + 1] not in ("", "\n") and at < len(found)
+        if found:
+            found[at if opens or at == 0 else at - 1].marks.append(mark)
+
+
+def _check(sentence: _Sentence, before: Sequence[_Sentence], evidence: Evidence) -> None:
+    """Trace a sentence to the passages of its marks, and to them those before it that have no mark."""
+    numbers = list(dict.fromkeys(number for mark in sentence.marks for number in mark.numbers))
+    sentence.spans = evidence.trace(evidence.claim(sentence.text), numbers)
+    whole = {span.marker for span in sentence.spans}
+    begin = sentence.start
+    for at, group in groupby(sentence.marks, key=lambda mark: mark.at):
+        marks = list(group)
+        # A sentence may be made of parts, each from the passage whose mark stands behind it.
+        part = evidence.claim(sentence.text[begin - sentence.start : max(0, at - sentence.start)])
+        begin = max(begin, at)
+        others = dict.fromkeys(number for mark in marks for number in mark.numbers if number not in whole)
+        spans = evidence.trace(part, others) if len(part.terms) >= _PART else []
+        sentence.spans += spans
+        holding = whole.union(span.marker for span in spans)
+        sentence.kept += [kept for mark in marks if (kept := mark.only(holding)).numbers]
+    holding = {span.marker for span in sentence.spans}
+    for earlier in before:
+        earlier.spans = evidence.trace(evidence.claim(earlier.text), numbers)
+        if alone := tuple(span.marker for span in earlier.spans if span.marker not in holding):
+            earlier.kept = [Mark(alone, earlier.end)]

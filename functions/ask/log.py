@@ -3,14 +3,15 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Query
+from fastapi import Query, Request
 
 from functions.ask.app import app
-from functions.ask.log_bodies import FeedbackIn, FeedbackOut, LoggedOut, LoggedPage, OneLoggedOut
+from functions.ask.log_bodies import FeedbackIn, FeedbackOut, LoggedOut, LoggedPage, OneLoggedOut, ReplayOut
+from functions.ask.replay import replay
 from minirag.knowledge import answers
 from minirag.runtime import db, page
 from minirag.runtime.errors import NotFound
-from minirag.runtime.http import described
+from minirag.runtime.http import described, remaining_seconds
 from minirag.tenancy.access import body_of, needs
 from minirag.tenancy.identity import Caller
 from minirag.tenancy.roles import READ
@@ -54,6 +55,16 @@ async def rate_answer(
             tx, caller.workspace_id, answer_id, caller.user_id, verdict=body.verdict, comment=body.comment
         )
     return FeedbackOut.model_validate(given)
+
+
+@app.post("/api/v1/answers/{answer_id}/replay", response_model=ReplayOut)
+async def replay_answer(
+    request: Request, answer_id: UUID, caller: Annotated[Caller, needs(READ, counted=True)]
+) -> ReplayOut:
+    """Retrieve and build the prompt for it as would be done now, and tell what differs."""
+    with db.transaction(caller.tenant) as tx:
+        answer = _answer(tx, caller, answer_id)
+    return ReplayOut.of(answer, replay(caller, answer, seconds=remaining_seconds(request)))
 
 
 def _answer(tx: db.Connection, caller: Caller, answer_id: UUID) -> answers.Logged:

@@ -7,9 +7,9 @@ from typing import Final
 from uuid import UUID
 
 import numpy as np
-from cachetools import LRUCache
 from numpy.typing import NDArray
 
+from functions.ask import embedded
 from functions.ask.rank import CANDIDATES, Candidate, Fusion, distinct, fuse
 from minirag.knowledge.chunks import Chunk, read
 from minirag.knowledge.embeddings import Embedded, Embedder
@@ -26,8 +26,6 @@ from minirag.tenancy.identity import Caller
 
 # The question is embedded while BM25 runs: the one place where two waits overlap.
 _beside: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embed")
-# The vectors of questions asked of this process before, by workspace: nobody is to learn what others asked.
-_embedded: Final[LRUCache[tuple[UUID, str, str], NDArray[np.float32]]] = LRUCache(2000)
 # Read beyond what is wanted, to fill up for near-duplicates.
 _SPARE: Final = 8
 # Sums of idf that differ by less are the same.
@@ -70,7 +68,7 @@ def retrieve(
     asked = query_terms(query, languages)
     if embedder is not None and not _knows(embedder, *languages):
         embedder = None
-    vector = _embedded.get((caller.workspace_id, embedder.model, query)) if embedder else None
+    vector = embedded.find(caller.workspace_id, embedder, query) if embedder else None
     tokens = 0
     if embedder is not None and vector is None:
         embedding = _beside.submit(embedder.embed, [query], seconds=seconds)
@@ -82,7 +80,7 @@ def retrieve(
         if _knows(embedder, _language(_attainable(query, languages, statistics), embedder)):
             vector, tokens = _await(embedding)
             if vector is not None:
-                _embedded[caller.workspace_id, embedder.model, query] = vector
+                embedded.keep(caller.workspace_id, embedder, query, vector)
 
     with db.snapshot(caller.tenant) as tx:
         chunks = view.Request(tx, caller.workspace_id, filters)
@@ -116,11 +114,11 @@ def retrieve(
 def _await(embedding: Future[Embedded]) -> tuple[NDArray[np.float32] | None, int]:
     """The question's vector, and the tokens it cost; None if it could not be had."""
     try:
-        embedded = embedding.result()
+        result = embedding.result()
     except (Unavailable, OutOfTime) as error:
         telemetry.event("ask.embedding_failed", code=error.code)
         return None, 0
-    return embedded.vectors[0], embedded.tokens
+    return result.vectors[0], result.tokens
 
 
 def _knows(embedder: Embedder, *languages: str) -> bool:

@@ -3,15 +3,16 @@
 from typing import Annotated
 
 from fastapi import Request
+from fastapi.responses import Response
 
 from functions.ask import answer as path
-from functions.ask import log
-from functions.ask.answer import Question
+from functions.ask import compose, log, spend
 from functions.ask.app import app
 from functions.ask.bodies import AskIn, AskOut, ChunkOut, ExplanationOut, QuestionIn, SearchIn, SearchOut
 from functions.ask.explain import explain
+from functions.ask.question import Question
 from minirag.knowledge.filters import Filters
-from minirag.runtime.http import described, remaining_seconds
+from minirag.runtime.http import add_header, described, remaining_seconds
 from minirag.tenancy.access import body_of, needs
 from minirag.tenancy.identity import Caller
 from minirag.tenancy.roles import READ
@@ -24,11 +25,13 @@ async def ask(
     request: Request,
     caller: Annotated[Caller, needs(READ, body=AskIn, counted=True)],
     body: Annotated[AskIn, body_of(AskIn)],
-) -> AskOut:
+) -> Response:
     """Answer a question from the workspace's documents, with citations that were checked."""
     question = _question(body, provider=body.provider, model=body.model)
-    answer = path.answer(caller, question, seconds=remaining_seconds(request))
-    return AskOut.of(answer, request.state.request_id)
+    given = path.answer(caller, question, seconds=remaining_seconds(request))
+    add_header(request, "X-Cache", given.cached)
+    # Written at once: FastAPI would check again what has just been made.
+    return Response(AskOut.of(given, request.state.request_id).model_dump_json(), media_type="application/json")
 
 
 @app.post("/api/v1/search", response_model=SearchOut, openapi_extra=described(SearchIn, form=True))
@@ -39,7 +42,8 @@ async def search(
 ) -> SearchOut:
     """Find the passages that an answer would rest on."""
     question = _question(body)
-    retrieved = path.search(caller, question, seconds=remaining_seconds(request))
+    retrieved = compose.search(caller, question, seconds=remaining_seconds(request))
+    spend.count_search(caller, retrieved)
     explanation = explain(caller, question.filters, retrieved, body.explain.source_id) if body.explain else None
     chunks = [ChunkOut.of(candidate, chunk) for candidate, chunk in retrieved.found]
     return SearchOut(

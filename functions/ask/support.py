@@ -43,6 +43,8 @@ class _Logistic:
 _WITH_MEANING: Final = _Logistic(-15.3, 3.7, 10.32, 27.59, 0.5)
 _KEYWORD_ONLY: Final = _Logistic(-6.39, 0.0, 23.97, 0.0, 0.25)
 
+_HOPELESS: Final = 0.02
+
 # The model whose cosines the weights are for; those of others have another scale.
 FITTED_MODEL: Final = "all-MiniLM-L6-v2-int8"
 
@@ -83,6 +85,11 @@ def probability(signals: Signals) -> float:
 def answerable(signals: Signals) -> bool:
     """Whether to answer rather than to say that the documents do not."""
     return probability(signals) >= _weights(signals).threshold
+
+
+def hopeless(signals: Signals) -> bool:
+    """Whether not even a language model need be asked; never without a cosine of the fitted model."""
+    return signals.cosine is not None and probability(signals) < _HOPELESS
 
 
 def _weights(signals: Signals) -> _Logistic:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from infra import bundle
+from infra import bundle, ranks
+from infra.specs import SPECS
 
 FUNCTION_FILES = sorted(file.stem for file in bundle.REQUIREMENTS.glob("function-*.in"))
 LOCKED = ["layer-common", *FUNCTION_FILES]
@@ -96,6 +97,17 @@ def test_the_layer_holds_minirag_with_its_migrations(built: Path) -> None:
     packed = built / "layer" / "python" / "minirag"
     assert {path.relative_to(packed) for path in _files(packed)} == {path.relative_to(own) for path in _files(own)}
     assert list((packed / "runtime" / "migrations").glob("*.sql"))
+
+
+def test_what_tokenizes_has_its_ranks_and_is_told_where(built: Path) -> None:
+    files = {pin.file_name for pin in ranks.pins().values()}
+    for spec in SPECS:
+        package = built / "functions" / spec.package
+        has_tokenizer = (package / "tiktoken").is_dir()
+        assert has_tokenizer == (spec.package in bundle.TOKENIZING)
+        assert {path.name for path in package.glob(f"{bundle.RANKS_FOLDER}/*")} == (files if has_tokenizer else set())
+    told = {spec.name for spec in SPECS if "TIKTOKEN_CACHE_DIR" in spec.variables}
+    assert told == {"ask", "ingest-worker"}
 
 
 def test_no_script_of_this_machines_interpreter_is_packed(built: Path) -> None:

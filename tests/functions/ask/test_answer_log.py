@@ -10,6 +10,8 @@ import httpx
 import psycopg
 import pytest
 
+from functions.ask.prompt import VERSION
+from functions.ingest import sweep
 from local.postgres import Postgres
 from minirag.knowledge import answers
 from minirag.runtime import db
@@ -73,6 +75,10 @@ def test_an_answer_is_kept_with_what_it_rests_on(api: httpx.Client, tenant: Test
     assert [one["chunk_id"] for one in kept["passages"]] == [one["id"] for one in given["chunks"]]
     assert [one["start"] for one in kept["citations"]] == [one["start"] for one in given["citations"]]
     assert UUID(kept["user_id"]) == tenant.user_id
+    assert (kept["cached"], kept["prompt_version"], len(kept["prompt_hash"])) == ("miss", VERSION, 64)
+    assert kept["answerability"] == pytest.approx(given["answerability"], abs=1e-4)
+    assert set(kept["timings"]) == {"gather", "complete", "verify"}
+    assert kept["prices"] == given["usage"]["prices"]
     up = api.post(f"/api/v1/answers/{given['answer_id']}/feedback", headers=tenant.headers, json={"verdict": "up"})
     assert up.json()["verdict"] == "up"
     again = {"verdict": "down", "comment": "on reflection"}
@@ -113,6 +119,22 @@ def test_what_an_answer_costs_is_counted_and_a_month_that_is_spent_is_said(
     assert (usage["used"]["requests_today"], usage["limits"]["cost_limit_usd_a_month"]) == (1, 0.5)
 
 
+@pytest.mark.usefixtures("document")
+def test_answers_are_forgotten_after_their_time_and_what_was_thought_of_them_with_them(
+    api: httpx.Client, tenant: TestTenant, superuser: psycopg.Connection[Any]
+) -> None:
+    old, new = (ask(api, tenant.headers)["answer_id"] for _ in range(2))
+    api.post(f"/api/v1/answers/{old}/feedback", headers=tenant.headers, json={"verdict": "up"})
+    superuser.execute("UPDATE answers SET created_at = now() - interval '89 days' WHERE id = %s", (old,))
+    sweep.handler({}, None)
+    assert listed(api, tenant.headers) == [new, old]
+    superuser.execute("UPDATE answers SET created_at = now() - interval '91 days' WHERE id = %s", (old,))
+    sweep.handler({}, None)
+    assert listed(api, tenant.headers) == [new]
+    left = superuser.execute("SELECT count(*) FROM answer_feedback WHERE answer_id = %s", (old,)).fetchone()
+    assert left == (0,)
+
+
 def test_an_answer_that_comes_while_its_document_is_being_deleted_is_kept_without_its_text_and_at_once(
     api: httpx.Client, tenant: TestTenant, document: str, postgres: Postgres
 ) -> None:
@@ -136,7 +158,7 @@ def test_a_deletion_waits_for_an_answer_that_is_being_kept_and_then_empties_it(
     assert known is not None
     late = replace(known, id=uuid4())
     with ThreadPoolExecutor(1) as other, db.transaction(mine) as tx:
-        answers.record(tx, tenant.workspace_id, late, api_key_id=None, source_ids=[UUID(document)], prompt_hash=None)
+        answers.record(tx, tenant.workspace_id, late, api_key_id=None, source_ids=[UUID(document)])
         deletion = other.submit(delete, postgres, tenant, document)
         assert not wait([deletion], timeout=0.3).done
     with db.transaction(mine) as tx:

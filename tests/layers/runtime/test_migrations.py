@@ -7,6 +7,7 @@ from uuid import uuid4
 import numpy as np
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 
 from local.postgres import Postgres, temporary
 from minirag.knowledge.filters import Filters
@@ -14,7 +15,8 @@ from minirag.knowledge.lexical import index, merge
 from minirag.knowledge.vectors import search, store
 from minirag.runtime import migrate as migrations
 from minirag.runtime.migrate import Migration, migrate
-from tests.tenants import TestTenant
+from minirag.tenancy.api_keys import hash_key
+from tests.tenants import TestTenant, make
 
 TABLES = """
 SELECT c.relname, obj_description(c.oid, 'pg_class')
@@ -56,12 +58,12 @@ OPERATORS = {
 # What is needed before a tenant is known, or beside it.
 LOOKUPS = {
     "accept_invitation", "empty_answers", "end_membership", "find_caller", "find_index_garbage", "find_invitations",
-    "find_lost_jobs", "find_memberships", "find_people", "may_write", "record_billing_event", "seal_audit_log",
-    "sign_in", "use_login_state",
+    "find_lost_jobs", "find_memberships", "find_people", "forget_answers", "identify_caller", "may_write",
+    "next_sources_version", "record_billing_event", "seal_audit_log", "sign_in", "use_login_state",
 }  # fmt: skip
 # What they read and write, as the role that cannot log in; of an UPDATE the columns.
 AUTH: dict[str, set[str]] = {
-    "answers": {"SELECT", "UPDATE"},
+    "answers": {"SELECT", "UPDATE", "DELETE"},
     "api_keys": {"SELECT", "UPDATE"},
     "audit_chain": {"SELECT", "INSERT"},
     "audit_log": {"SELECT", "INSERT"},
@@ -82,12 +84,12 @@ AUTH: dict[str, set[str]] = {
     "workspaces": {"SELECT", "UPDATE"},
 }
 AUTH_UPDATES = {
-    "answers": ["answer", "citations"],
+    "answers": ["answer", "citations", "unsupported"],
     "api_keys": ["last_used_at", "refused_at", "revoked_at"],
     "invitations": ["ended_at"],
     "organizations": ["billing_status", "name", "plan"],
     "users": ["email", "last_sign_in_at", "name", "refused_at", "role", "session_epoch", "status"],
-    "workspaces": ["generation"],
+    "workspaces": ["generation", "sources_version"],
 }
 # What belongs to one user within a workspace, whose admins see it too.
 OF_ONE_USER = {"answers", "answer_feedback"}
@@ -300,3 +302,94 @@ def test_vectors_stored_before_there_were_signatures_are_found_after_migrating(
         windows = vectors[first : first + 2] if hit.ordinal == 0 else vectors[first + 2 : first + 3]
         assert hit.score == pytest.approx(float((windows @ vectors[0]).max()), abs=2e-3)
     assert model == ("test",)
+
+
+def test_who_calls_is_found_the_same_by_functions_that_run_on_while_the_database_is_migrated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    everything = migrations.migrations()
+    # As the version before prepares it; the columns of a prepared statement are settled.
+    find = "SELECT * FROM find_caller(%s, NULL, NULL, NULL, NULL, NULL, true, 'req_old', NULL)"
+    with temporary() as server:
+        monkeypatch.setattr(migrations, "migrations", lambda: everything[:13])
+        migrate(server.owner_url, server.app_password)
+        tenant = make(server.superuser_url)
+        with psycopg.connect(server.app_url, autocommit=True, row_factory=dict_row) as running:
+
+            def found() -> dict[str, Any] | None:
+                return running.execute(find, (hash_key(tenant.key),), prepare=True).fetchone()
+
+            before = found()
+            monkeypatch.setattr(migrations, "migrations", lambda: everything)
+            migrate(server.owner_url, server.app_password)
+            after = found()
+    assert before is not None
+    assert after == {**before, "requests_today": 2}
+    assert (after["workspace_id"], before["requests_today"]) == (tenant.workspace_id, 1)
+
+
+ANSWER = """
+INSERT INTO answers (workspace_id, id, user_id, question, answer, outcome, score, provider, model, generation, k,
+                     filters, passages, citations, unsupported, source_ids, prompt_tokens, completion_tokens,
+                     embedding_tokens, duration_ms, created_at)
+VALUES (%(workspace)s, %(id)s, %(user)s, '', 'It is.', 'answered', 1, '', '', 0, 8, '{}', '[]', '[{}]', '["It is."]',
+        %(sources)s::uuid[], 0, 0, 0, 1, %(at)s::date)
+"""
+RATED = """
+INSERT INTO answer_feedback (workspace_id, answer_id, user_id, verdict) VALUES (%(workspace)s, %(id)s, %(user)s, 'up')
+"""
+
+
+def _answer(superuser: psycopg.Connection[Any], tenant: TestTenant, at: str, source_id: Any = None) -> Any:
+    values = {
+        "workspace": tenant.workspace_id, "user": tenant.user_id, "id": uuid4(), "at": at,
+        "sources": [source_id or uuid4()],
+    }  # fmt: skip
+    for statement in (ANSWER, RATED):
+        superuser.execute(statement, values)
+    return values["id"]
+
+
+def test_the_oldest_answers_of_all_are_forgotten_with_what_people_thought_of_them(
+    postgres: Postgres, superuser: psycopg.Connection[Any], make_tenant: Any
+) -> None:
+    one, other = make_tenant(), make_tenant()
+    made = [_answer(superuser, tenant, at) for tenant, at in (
+        (one, "1999-01-03"), (other, "1999-01-01"), (one, "1999-01-02"), (other, "1999-01-04"), (one, "1999-01-05"),
+    )]  # fmt: skip
+    left, forgotten = [], []
+    with psycopg.connect(postgres.app_url, autocommit=True) as connection:
+        for before, most in (("1999-01-01", 10), ("1999-01-05", 2), ("1999-01-05", 10), ("1999-01-05", 10)):
+            row = connection.execute("SELECT forget_answers(%s::date, %s)", (before, most)).fetchone()
+            assert row is not None
+            forgotten.append(row[0])
+            left.append(
+                [
+                    made.index(one_id)
+                    for (one_id,) in superuser.execute(
+                        """SELECT a.id FROM answers a JOIN answer_feedback f ON f.answer_id = a.id
+                           WHERE a.id = ANY(%s) ORDER BY a.created_at""",
+                        (made,),
+                    ).fetchall()
+                ]
+            )
+    assert forgotten == [0, 2, 2, 0]
+    assert left == [[1, 2, 0, 3, 4], [0, 3, 4], [4], [4]]
+    for table, column in (("answers", "id"), ("answer_feedback", "answer_id")):
+        statement = f"SELECT {column} FROM {table} WHERE {column} = ANY(%s)"
+        assert superuser.execute(statement.encode(), (made,)).fetchall() == [(made[4],)]
+
+
+def test_what_a_deleted_document_was_quoted_in_is_emptied_down_to_the_unsupported_sentences(
+    postgres: Postgres, superuser: psycopg.Connection[Any], make_tenant: Any
+) -> None:
+    one, other, source_id = make_tenant(), make_tenant(), uuid4()
+    mine, another = (_answer(superuser, one, "2026-01-01", source) for source in (source_id, None))
+    theirs = _answer(superuser, other, "2026-01-01", source_id)
+    with psycopg.connect(postgres.app_url, autocommit=True) as connection:
+        connection.execute("SELECT set_config('app.workspace_id', %s, false)", (str(one.workspace_id),))
+        assert connection.execute("SELECT empty_answers(%s)", (source_id,)).fetchone() == (1,)
+    kept = "SELECT answer, citations, unsupported FROM answers WHERE id = %s"
+    assert superuser.execute(kept, (mine,)).fetchone() == (None, [], [])
+    for untouched in (another, theirs):
+        assert superuser.execute(kept, (untouched,)).fetchone() == ("It is.", [{}], ["It is."])

@@ -1,0 +1,70 @@
+"""A provider's call under the workspace's monthly limit: the most it could cost is taken before, the rest given back.
+
+So the limit holds however many questions are under way; of a process that dies in between, the most stays counted.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+from functions.ask import prompt
+from functions.ask.retrieve import Retrieved
+from minirag.knowledge import cost
+from minirag.knowledge.llm import Completion, Prompt, Provider, fail_over
+from minirag.runtime import db
+from minirag.runtime.errors import MiniRagError, Unprocessable
+from minirag.tenancy import quotas
+from minirag.tenancy.identity import Caller
+
+
+def complete(
+    caller: Caller, providers: Sequence[Provider], asked: Prompt, *, seconds: float
+) -> tuple[Completion, Decimal]:
+    """Complete `asked` by the first of `providers` that can; with the dollars that were counted already.
+
+    Raises TooMany if the workspace may not spend what it could cost, Unprocessable if that is not known and a limit is
+    set.
+    """
+    most = Decimal(0) if caller.cost_left is None else max(_most(provider, asked) for provider in providers)
+    if not most:
+        return fail_over.complete(providers, asked, seconds=seconds, shorten=prompt.shortened), Decimal(0)
+    day = datetime.now(UTC).date()
+    with db.transaction(caller.tenant) as tx:
+        quotas.reserve(tx, caller.workspace_id, day, most)
+    try:
+        completion = fail_over.complete(providers, asked, seconds=seconds, shorten=prompt.shortened)
+    except MiniRagError:
+        _give_back(caller, day, most)
+        raise
+    took = cost.cost_usd(completion.model, completion.prompt_tokens, completion.completion_tokens)
+    if took is None:
+        return completion, most
+    _give_back(caller, day, most - took)
+    return completion, took
+
+
+def _most(provider: Provider, asked: Prompt) -> Decimal:
+    tokens = provider.count(f"{asked.system}\n{asked.user}")
+    most = cost.most_usd(provider.model, tokens, provider.answer_tokens)
+    if most is None:
+        raise Unprocessable(
+            f"The workspace has a limit of dollars a month, and the price of {provider.model!r} is not known: name "
+            "another model, or let the operator set MINIRAG_PRICES.",
+            code="price_unknown",
+        )
+    return most
+
+
+def _give_back(caller: Caller, day: date, dollars: Decimal) -> None:
+    with db.transaction(caller.tenant) as tx:
+        quotas.settle(tx, caller.workspace_id, day, -dollars)
+
+
+def count_search(caller: Caller, retrieved: Retrieved) -> None:
+    """Count what embedding a question took that nothing was written for."""
+    if retrieved.embedding_model is None:
+        return
+    took = cost.cost_usd(retrieved.embedding_model, retrieved.embedding_tokens, 0)
+    if took:
+        with db.batch(caller.tenant) as tx:
+            quotas.add_cost(tx, caller.workspace_id, took)
