@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
+from uuid import UUID
 
 import httpx
 import numpy as np
@@ -88,7 +89,7 @@ class Asker:
     log: Path
     size: int
     using: Embedder
-    _rows: dict[tuple[object, int], int] = field(default_factory=dict)
+    _rows: dict[tuple[UUID, int], int] = field(default_factory=dict)
     _vectors: list[NDArray[np.float32]] = field(default_factory=list)
 
     def fill(self, texts: Texts) -> None:
@@ -100,15 +101,8 @@ class Asker:
             number += len(document.passages)
 
     def add(self, document: Document) -> None:
-        """Store a document in one transaction, as ingestion does, and its canonical text in another."""
-        source_id = self.workspace.add(document, model=self.using.model)
-        text = "".join(document.passages)
-        parts = [
-            canonical.Part(None, at, min(at + canonical.PART_CHARS, len(text)), text[at : at + canonical.PART_CHARS])
-            for at in range(0, len(text), canonical.PART_CHARS)
-        ]
-        with db.transaction(db.Tenant(workspace_id=self.workspace.id)) as tx:
-            canonical.put(tx, self.workspace.id, source_id, parts)
+        """Store a document."""
+        source_id = add(self.workspace, document, self.using.model)
         for ordinal, windows in enumerate(document.windows):
             self._rows[source_id, ordinal] = len(self._vectors)
             self._vectors.append(windows[0])
@@ -157,17 +151,35 @@ def _filled(database: Store, valkey: Valkey, log: Path, size: int) -> Asker:
     return asker
 
 
-def documents(texts: Texts, size: int, *, seed: int = SEED) -> Iterator[Document]:
-    """Documents of PASSAGES chunks each, `size` chunks together, each of as many sentences as TOKENS tokens hold."""
+def add(workspace: Workspace, document: Document, model: str | None) -> UUID:
+    """Store a document in one transaction, as ingestion does, and its canonical text in another."""
+    source_id = workspace.add(document, model=model)
+    text = "".join(document.passages)
+    parts = [
+        canonical.Part(None, at, min(at + canonical.PART_CHARS, len(text)), text[at : at + canonical.PART_CHARS])
+        for at in range(0, len(text), canonical.PART_CHARS)
+    ]
+    with db.transaction(db.Tenant(workspace_id=workspace.id)) as tx:
+        canonical.put(tx, workspace.id, source_id, parts)
+    return source_id
+
+
+def documents(
+    texts: Texts, size: int, *, seed: int = SEED, dimension: int = 384, windows: int = _WINDOWS
+) -> Iterator[Document]:
+    """Documents of PASSAGES chunks each, `size` chunks together, each of as many sentences as TOKENS tokens hold.
+
+    Each chunk has `windows` vectors of `dimension`.
+    """
     encoding = tiktoken.get_encoding("cl100k_base")
     lengths = [len(tokens) + 1 for tokens in encoding.encode_ordinary_batch(list(texts.sentences))]
-    clusters = Clusters(384)
+    clusters = Clusters(dimension)
     for number, first in enumerate(range(0, size, PASSAGES)):
         rng = np.random.default_rng([seed, number])
         passages = [passage(texts, lengths, rng) for _ in range(min(PASSAGES, size - first))]
-        vectors = clusters.vectors(_WINDOWS * len(passages), part=number)
+        vectors = clusters.vectors(windows * len(passages), part=number)
         title = " ".join(texts.sentences[int(rng.integers(len(texts.sentences)))].split()[:5])
-        yield Document(title, passages, list(vectors.reshape(len(passages), _WINDOWS, clusters.dimension)))
+        yield Document(title, passages, list(vectors.reshape(len(passages), windows, dimension)))
 
 
 def passage(texts: Texts, lengths: Sequence[int], rng: np.random.Generator) -> str:

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from time import process_time
+from time import process_time, thread_time
 from typing import Any, Final
 
 import numpy as np
@@ -115,11 +115,8 @@ def _made_by(asker: Asker, questions: Sequence[str], rounds: int, provider: str,
         assert all(_came_by("miss", one) == _MADE for one in measured)
         best[name] = min(([took for took, _ in one] for one in measured), key=np.median)
         _line(name, best[name], f"{answered:.0%} answered, load {os.getloadavg()[0]:.1f}")
-    _flush(asker)
-    for call in calls[_MADE:]:
-        call()
-    spans = _where(inside.MADE, lambda: [call() for call in calls[:_MADE]], _MADE)
-    own = float(np.median(best["warm"])) - 1000 * spans.seconds[inside.HTTP] / _MADE
+    spans = _where(inside.MADE, warm, len(calls))
+    own = float(np.median(best["warm"])) - 1000 * spans.seconds[inside.HTTP] / len(calls)
     _verdict(f"ms at p50, {provider}, without HTTP to the model", own, most=most)
 
 
@@ -202,13 +199,15 @@ def _flush(asker: Asker) -> None:
 
 
 def _where(places: inside.Places, work: Callable[[], object], calls: int) -> Spans:
-    """Tell where the time goes while `work` makes so many calls."""
-    spans = Spans()
-    with inside.watching(spans, places):
+    """Tell where the time goes while `work` makes so many calls, each time it is done; and the processor's of it."""
+    spans, used = Spans(), Spans(thread_time)
+    with inside.watching(spans, places), inside.sending(spans):
         work()
-    print(f"  where the time goes: {'ms':>12} {'share':>6}")
-    for name, ms, share in spans.table(calls):
-        print(f"    {name:38} {ms:6.3f} {share:6.1%}")
+    with inside.watching(used, places):
+        work()
+    print(f"  where the time goes, ms{'':17} {'':>8} {'share':>6} {'processor':>10}")
+    for name, seconds, share in spans.table():
+        print(f"    {name:38} {1000 * seconds / calls:8.3f} {share:6.1%} {1000 * used.seconds[name] / calls:10.3f}")
     return spans
 
 

@@ -1,6 +1,6 @@
 """What the benchmarks know of the inside of asking: which function does what, by the name under which it is called."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 from unittest import mock
@@ -15,6 +15,7 @@ from minirag.knowledge.lexical import search as lexical
 from minirag.knowledge.llm import fail_over
 from minirag.knowledge.vectors import search as vectors
 from minirag.runtime import cache, rates, single_flight, telemetry
+from minirag.runtime.single_flight import Cached, Done
 from minirag.tenancy import access
 
 _packed: Final = answer._packed  # noqa: SLF001
@@ -56,12 +57,31 @@ MADE: Final[Places] = GIVEN | {
 @contextmanager
 def watching(spans: Spans, places: Places) -> Iterator[None]:
     """Within, the time of each question is told apart by these places."""
-    # Sent by a thread beside the one that waits for it.
-    send = spans.beside(HTTP, PROVIDER, httpx.Client.send)
-    with watched(spans, {REST: [(Call, "handle")], **places}), mock.patch.object(httpx.Client, "send", send):
+    with watched(spans, {REST: [(Call, "handle")], **places}):
+        yield
+
+
+@contextmanager
+def sending(spans: Spans) -> Iterator[None]:
+    """Within, HTTP to a model is told apart from its provider; a thread beside the one that waits for it sends."""
+    with mock.patch.object(httpx.Client, "send", spans.beside(HTTP, PROVIDER, httpx.Client.send)):
         yield
 
 
 def close_breaker() -> None:
     """Let the next call try Redis again, as it would ten seconds after a failure."""
     cache._closed_from = 0.0  # noqa: SLF001
+
+
+@contextmanager
+def kept() -> Iterator[list[str]]:
+    """Within, under which key each answer is kept, in the order of the questions."""
+    keys: list[str] = []
+    once = single_flight.once
+
+    def noted(kind: str, tag: str, work: Callable[[], Done], *, seconds: float) -> tuple[bytes, Cached]:
+        keys.append(f"{kind}:{{{tag}}}")
+        return once(kind, tag, work, seconds=seconds)
+
+    with mock.patch.object(single_flight, "once", noted):
+        yield keys

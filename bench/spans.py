@@ -79,11 +79,11 @@ class Spans:
 
         return now
 
-    def table(self, calls: int) -> list[tuple[str, float, float]]:
-        """(span, milliseconds a call, share of all), the largest first and REST last."""
+    def table(self) -> list[tuple[str, float, float]]:
+        """(span, seconds, share of all), the largest first and REST last."""
         total = sum(self.seconds.values()) or 1.0
         ordered = sorted(self.seconds.items(), key=lambda item: (item[0] == REST, -item[1]))
-        return [(name, 1000 * seconds / calls, seconds / total) for name, seconds in ordered]
+        return [(name, seconds, seconds / total) for name, seconds in ordered]
 
 
 @contextmanager

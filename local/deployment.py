@@ -84,6 +84,8 @@ def function_environment(
         "MINIRAG_STRIPE_WEBHOOK_SECRET": webhook_secret,
         "MINIRAG_SESSION_KEYS": session_keys,
         "MINIRAG_PUBLIC_URL": public_url,
+        # Of one's own machine.
+        "MINIRAG_GB_SECOND_USD": user.get("MINIRAG_GB_SECOND_USD", "0"),
         "TIKTOKEN_CACHE_DIR": os.fspath(REPOSITORY / ".build" / "tiktoken"),
         **_minilm(),
     }

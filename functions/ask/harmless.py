@@ -1,8 +1,9 @@
 """Output safety: what a model or a document wrote becomes text that holds no link, image or HTML. Pure.
 
 What is left is a small subset of Markdown: paragraphs, lists, tables, emphasis, code. As CommonMark 0.31 and GFM read
-them, a link or an image needs `](`, a definition `]:`, an autolink a scheme, HTML a `<` before a letter: each of these
-is parted or taken out wherever it stands, in code too. So nothing depends on how far a parser sees code or escapes.
+them, a link or an image needs `](`, a definition `]:`, an autolink a scheme or `<`, HTML a `<` before a letter: each of
+these is parted or taken out wherever it stands, in code too, so that nothing depends on what a parser takes for code.
+An address for mail in running text stays, though GFM would link it: it is for copying, and carries nothing away.
 """
 
 import re
@@ -33,7 +34,7 @@ _SCHEMES: Final = re.compile(
     (?: (?<![A-Za-z0-9])
         (?: [A-Za-z0-9]* (?:https?|ftp) \\?: (?:\\?/){2}
           | (?:javascript|vbscript|mailto|xmpp) \\?: (?=[A-Za-z0-9%/;,('&\\])
-          | data \\?: (?=[A-Za-z0-9.+-]{1,50}/ | [;,]) ) )+
+          | data \\?: (?=[A-Za-z0-9.+-]{1,50}\\?/ | [;,]) ) )+
     """,
     re.IGNORECASE | re.ASCII | re.VERBOSE,
 )
@@ -41,7 +42,8 @@ _SCHEMES: Final = re.compile(
 _BEFORE_ADDRESS: Final = " \t\n([\"'<>*_~|"
 
 _REFERENCE: Final = re.compile(r"&(?:#(?:[0-9]{1,7}|[xX][0-9a-fA-F]{1,6})|[A-Za-z][A-Za-z0-9]{1,31});")
-_MARKUP: Final = re.compile(r"<(?=[A-Za-z/!?])")
+# A tag, a comment, a declaration, or an address for mail: these may begin with other signs.
+_MARKUP: Final = re.compile(r"<(?=[A-Za-z/!?]|[\w.!#$%&'*+/=?^`{|}~-]+@)", re.ASCII)
 _AFTER_BRACKET: Final = re.compile(r"\](?=[(:])")
 
 

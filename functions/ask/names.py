@@ -92,4 +92,5 @@ def _telling(word: str, folded: str) -> bool:
 
 
 def _folded(word: str) -> str:
-    return "".join(char for char in normalize("NFKD", word.casefold()) if not combining(char))
+    folded = word.casefold()
+    return folded if folded.isascii() else "".join(char for char in normalize("NFKD", folded) if not combining(char))

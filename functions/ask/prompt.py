@@ -36,8 +36,6 @@ _FENCE: Final = re.compile(r"<(?=[^\w<]*(?:passage|question))", re.IGNORECASE)
 _NAME_CHARS: Final = 200
 _SURELY: Final = 0.8  # of the room: who only estimates tokens counts up to 15 % more
 
-Fits = Callable[[Sequence[str]], bool]
-
 
 def declined(completion: str) -> bool:
     """Whether a model said that the passages do not answer: that alone, for a document may hold the word."""
@@ -114,28 +112,23 @@ def _fitting(
     def fits(some: Sequence[str]) -> bool:
         return instructions + count(_user(some, question)) <= room
 
-    kept: list[str] = []
-    left = room - instructions - count(_user([], question))
-    for block in blocks:
-        left -= count(f"{block}\n\n")
-        if left < 0:
-            break
-        kept.append(block)
-    # Tokens of the whole may be others than those of its parts.
-    while kept and not fits(kept):
-        kept.pop()
-    return kept or [_cut(passages[0], fits)] if blocks else []
-
-
-def _cut(passage: Passage, fits: Fits) -> str:
-    """The passage up to the last end of a sentence that fits, or of a character if there is none."""
-    ends = [end for _, end in sentences(passage.content)]
-    for places in (ends, range(1, len(passage.content))):
-        at = bisect_left(places, 1, key=lambda end: not fits([_block(passage, passage.content[:end])]))
-        if at:
-            return _block(passage, passage.content[: places[at - 1]])
+    kept = _most(range(1, len(blocks) + 1), lambda number: fits(blocks[:number]))
+    if kept is not None or not blocks:
+        return blocks[:kept]
+    # Up to the last end of a sentence that fits, or up to a character if there is none.
+    first = passages[0]
+    for ends in ([end for _, end in sentences(first.content)], range(1, len(first.content))):
+        end = _most(ends, lambda end: fits([_block(first, first.content[:end])]))
+        if end is not None:
+            return [_block(first, first.content[:end])]
     raise Unprocessable(
         "The question is too long: with it, no passage fits what the model may be given. Shorten it, or let the "
         "operator raise MINIRAG_CONTEXT_TOKENS.",
         code="question_too_long",
     )
+
+
+def _most(numbers: Sequence[int], fits: Callable[[int], bool]) -> int | None:
+    """The largest of the ascending `numbers` that fits, None if none does."""
+    at = bisect_left(numbers, 1, key=lambda number: not fits(number))
+    return numbers[at - 1] if at else None

@@ -26,6 +26,8 @@ from minirag.tenancy.identity import Caller
 
 # The question is embedded while BM25 runs: the one place where two waits overlap.
 _beside: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embed")
+# Of the time there is, what embedding the question may take: the words alone can be searched, and answered from.
+_EMBEDDING_SHARE: Final = 0.3
 # Read beyond what is wanted, to fill up for near-duplicates.
 _SPARE: Final = 8
 # Sums of idf that differ by less are the same.
@@ -71,7 +73,7 @@ def retrieve(
     vector = embedded.find(caller.workspace_id, embedder, query) if embedder else None
     tokens = 0
     if embedder is not None and vector is None:
-        embedding = _beside.submit(embedder.embed, [query], seconds=seconds)
+        embedding = _beside.submit(embedder.embed, [query], seconds=_EMBEDDING_SHARE * seconds)
         # Meanwhile the words are searched: that reads their postings, and tells the language.
         with db.snapshot(caller.tenant) as tx:
             chunks = view.Request(tx, caller.workspace_id, filters)

@@ -1,13 +1,15 @@
-"""Where passages say what a sentence of an answer says, and whether its numbers and names are theirs. Pure.
+"""Where passages say what a sentence of an answer says. Pure.
 
-Words are compared, not meanings: a denial looks like what it denies. The figures are in docs/answers.md.
+Words are compared, not meanings. Lest a sentence about the same be taken for one that says the same, its numbers, names
+and denials must be those of its passages, too.
 """
 
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from math import log
 from typing import Final
@@ -17,20 +19,44 @@ from minirag.knowledge.lexical.analyzer import words
 from minirag.knowledge.llm import Passage
 from minirag.knowledge.sentences import sentences
 
-# A passage supports a sentence if one of its own has this share of its terms, weighted by their rarity. Chosen, as
-# are the factors, on one half of SQuAD 2.0's articles and measured on the other by evals/citing.py.
-SUPPORT: Final = 0.45
-_UNHEARD: Final = 0.5  # factor on terms that no passage has: they may be other words for the same thing
-_TWO: Final = 0.8  # factor on the share of two sentences in a row
-
-# Passages of which none has enough may have this together, if each has a part.
+# Passages of which none has enough may have this share together.
 _TOGETHER: Final = 0.7
-_PART: Final = 0.2
+_PART: Final = 0.15  # what another one must add
+
+# A number or a denial must come from the sentence that was found, from beside it, from another that has this share of
+# the claim's terms, or from what is no sentence: a heading, a row of a table.
+_RELATED: Final = 0.2
+_ENDS: Final = (".", "!", "?", "…", "。", "！", "？", "।", "؟")
+_CLOSERS: Final = "\"'”’»)]」』）"
+
+_DENIES: Final = re.compile(
+    r"\b(?:not(?!\s+only)|never|no|none|nobody|nothing|neither|nor|cannot|without|nicht|nie|niemals|kein\w{0,2}|ohne"
+    r"|pas|jamais|aucun\w?|sans|nunca|ning[uú]n\w?)\b|n[’']t\b",
+    re.IGNORECASE,
+)
+_DENIES_IN_OTHER_WORDS: Final = re.compile(
+    r"\b(?:prohibit|forbid|forbad|fail|refus|den(?:y|ie)|lack|unable|reject|prevent|ban|except|exclud|illegal"
+    r"|impossibl|unlike|absen[tc])\w*",
+    re.IGNORECASE,
+)
 
 # What Markdown and quoting put around a sentence.
 _BEFORE: Final = re.compile(r"\s*(?:(?:[-*+•>]|#{1,6}|\(?\d{1,3}[.)])\s+)*[*_`\"'“”«»|]*\s*")
 _BEHIND: Final = "*_`\"'“”«»| \t\n"
 _WORD: Final = re.compile(r"\S+")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """When a passage supports a sentence: from which share of its terms on, weighted by their rarity."""
+
+    support: float
+    unheard: float  # factor on terms that no passage has: they may be other words for the same thing
+    two: float  # factor on the share that two sentences of the passage have together
+
+
+# Chosen on one half of SQuAD 2.0's articles, measured on the other: `python -m evals.citing`.
+RULE: Final = Rule(support=0.44, unheard=0.5, two=0.8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +78,7 @@ class Claim:
     weight: float
     numbers: list[list[figures.Reading]]
     names: list[names.Name]
+    denies: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,24 +97,25 @@ class _Part:
     start: int
     end: int
     terms: frozenset[str]
-    factor: float = 1.0
 
 
 class _Read:
     """A passage, analyzed once."""
 
     def __init__(self, passage: Passage) -> None:
+        self.title = passage.name
         self.content = passage.content
         spans = sentences(passage.content)
         self.sentences = [_Part(start, end, frozenset(words(passage.content[start:end]))) for start, end in spans]
-        self.pairs = [_Part(one.start, two.end, one.terms | two.terms, _TWO) for one, two in pairwise(self.sentences)]
-        said = f"{passage.name}\n{passage.content}"
-        self.values = figures.values(said)
-        self.known = names.known(said)
+        self.pairs = [_Part(one.start, two.end, one.terms | two.terms) for one, two in pairwise(self.sentences)]
         # Where each word begins, here and in the same text with one blank between words.
         self._plain = " ".join(passage.content.split())
         self._begins = [match.start() for match in _WORD.finditer(passage.content)]
         self._begins_plain = [match.start() for match in _WORD.finditer(self._plain)]
+
+    @cached_property
+    def known(self) -> names.Known:
+        return names.known(f"{self.title}\n{self.content}")
 
     def literal(self, text: str) -> tuple[int, int] | None:
         """Where the passage has `text` word for word, whatever white space is between the words."""
@@ -114,7 +142,8 @@ def _within_word(text: str, at: int) -> bool:
 class Evidence:
     """The passages that sentences can rest on."""
 
-    def __init__(self, passages: Sequence[Passage]) -> None:
+    def __init__(self, passages: Sequence[Passage], rule: Rule = RULE) -> None:
+        self._rule = rule
         self._read = {passage.marker: _Read(passage) for passage in passages}
         held = [part.terms for read in self._read.values() for part in read.sentences]
         self._sentences = len(held)
@@ -127,18 +156,25 @@ class Evidence:
         bare = text[before.end() if before else 0 :].rstrip(_BEHIND)
         terms = frozenset(words(bare))
         found = names.names(bare) if self._with_names else []
-        return Claim(bare, terms, self._weigh(terms), figures.numbers(bare), found)
+        denies = _DENIES.search(bare) is not None
+        return Claim(bare, terms, self._weigh(terms), figures.numbers(bare), found, denies)
 
     def trace(self, claim: Claim, markers: Iterable[int]) -> list[Span]:
-        """Where the passages of `markers` say `claim`, one span each of those that do; none if they do not."""
+        """Where the passages of `markers` say `claim`, one span each of those that do; none if they do not.
+
+        Beside one that says it, or where several do so together only, a passage counts if it adds a part.
+        """
         near = [nearest for marker in markers if (nearest := self.nearest(claim, marker)) is not None]
-        held = [nearest for nearest in near if nearest.share >= SUPPORT]
-        if not held and len(near) > 1:
-            parts = [nearest for nearest in near if nearest.share >= _PART]
-            terms = frozenset[str]().union(*(nearest.terms for nearest in parts))
-            held = parts if self._weigh(terms) >= _TOGETHER * claim.weight else []
-        spans = [nearest.span for nearest in held]
-        return spans if self.vouch(claim, [span.marker for span in spans]) else []
+        held: list[Nearest] = []
+        terms = frozenset[str]()
+        for nearest in sorted(near, key=lambda nearest: -nearest.share):
+            if nearest.share >= self._rule.support or self._weigh(nearest.terms - terms) >= _PART * claim.weight:
+                held.append(nearest)
+                terms |= nearest.terms
+        said = max((nearest.share for nearest in held), default=0.0) >= self._rule.support
+        if not said and (not held or self._weigh(terms) < _TOGETHER * claim.weight):
+            return []
+        return [nearest.span for nearest in near if nearest in held] if self.vouch(claim, held) else []
 
     def nearest(self, claim: Claim, marker: int) -> Nearest | None:
         """What passage `marker` says word for word, else the most similar part of it; None if nothing is alike."""
@@ -149,8 +185,10 @@ class Evidence:
             return Nearest(_span(marker, read.content, *place), claim.terms, 1.0)
         # Two sentences are quoted only where one alone would not do.
         best, share = self._most_like(claim, read.sentences)
-        if share < SUPPORT:
-            best, share = max((best, share), self._most_like(claim, read.pairs), key=lambda found: found[1])
+        if share < self._rule.support:
+            pair, together = self._most_like(claim, read.pairs)
+            if self._rule.two * together > share:
+                best, share = pair, self._rule.two * together
         if best is None:
             return None
         return Nearest(_span(marker, read.content, best.start, best.end), claim.terms & best.terms, share)
@@ -159,17 +197,38 @@ class Evidence:
         best: _Part | None = None
         most = 0.0
         for part in parts:
-            weight = part.factor * self._weigh(claim.terms & part.terms)
+            weight = self._weigh(claim.terms & part.terms)
             if weight > most:
                 best, most = part, weight
         return best, most / claim.weight
 
-    def vouch(self, claim: Claim, markers: Collection[int]) -> bool:
-        """Whether passages, or their titles, have each number and each name of a claim."""
-        read = [self._read[marker] for marker in markers]
-        values = frozenset[str]().union(*(one.values for one in read))
-        named = all(any(name.among(one.known) for one in read) for name in claim.names)
-        return named and figures.told(claim.numbers, values)
+    def vouch(self, claim: Claim, held: Sequence[Nearest]) -> bool:
+        """Whether each number, each name and a denial of a claim come from what was found for it, or from titles."""
+        read = [self._read[nearest.span.marker] for nearest in held]
+        if not all(any(name.among(one.known) for one in read) for name in claim.names):
+            return False
+        if not claim.numbers and not claim.denies:
+            return True
+        around = "\n".join(self._around(claim, nearest) for nearest in held)
+        if claim.denies and not (_DENIES.search(around) or _DENIES_IN_OTHER_WORDS.search(around)):
+            return False
+        titles = "\n".join(one.title for one in read)
+        return figures.told(claim.numbers, figures.values(f"{titles}\n{around}"))
+
+    def _around(self, claim: Claim, nearest: Nearest) -> str:
+        """What of a passage a claim may take its numbers from."""
+        read, span = self._read[nearest.span.marker], nearest.span
+        at = [n for n, part in enumerate(read.sentences) if part.start < span.end and span.start < part.end]
+        beside = range(at[0] - 1, at[-1] + 2)
+        numbers = frozenset(value for readings in claim.numbers for reading in readings for value in reading)
+        texts = [(n, part, read.content[part.start : part.end]) for n, part in enumerate(read.sentences)]
+        return "\n".join(
+            text
+            for n, part, text in texts
+            if n in beside
+            or not text.rstrip(_CLOSERS).endswith(_ENDS)
+            or self._weigh((claim.terms & part.terms) - numbers) >= _RELATED * claim.weight
+        )
 
     def _weigh(self, terms: Iterable[str]) -> float:
         """Rarity of terms among all sentences shown: what every sentence says supports nothing."""
@@ -178,7 +237,7 @@ class Evidence:
     def _rarity(self, term: str) -> float:
         holding = self._holding[term]
         rarity = log(1 + (self._sentences - holding + 0.5) / (holding + 0.5))
-        return rarity if holding else rarity * _UNHEARD
+        return rarity if holding else rarity * self._rule.unheard
 
 
 def _span(marker: int, content: str, start: int, end: int) -> Span:

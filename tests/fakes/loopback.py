@@ -7,6 +7,7 @@ import struct
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain
@@ -75,6 +76,12 @@ class LoopbackServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # the body would wait 40 ms for the head to be acknowledged
+
+            def handle(self) -> None:
+                # A client may give up whenever it likes.
+                with suppress(ConnectionError):
+                    super().handle()
 
             def do_POST(self) -> None:
                 server._serve(self)

@@ -12,7 +12,7 @@ _ACTIVE = {"link_open", "image", "html_inline", "html_block"}
 # GFM's extended autolinks, wherever they stand; and what browsers run or load besides.
 _ADDRESS = re.compile(
     r"(?:https?|ftp)://|(?<![^\W_])www\.(?=[\w-])"
-    r"|(?<![a-z0-9])(?:(?:javascript|vbscript|mailto|xmpp):[a-z0-9]|data:[a-z0-9]+/[a-z0-9])",
+    r"|(?a:(?<![a-z0-9])(?:(?:javascript|vbscript|mailto|xmpp):[a-z0-9]|data:[a-z0-9]+/[a-z0-9]))",
     re.IGNORECASE,
 )
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from functions.ask.harmless import harmless
@@ -16,7 +16,8 @@ NASTY = [
     "\n    ", "http", "https", "HTTP", "ftp", "://", "s://", "http://", "hTTps://", "ftp://", "http:/", "tp://", "//",
     ":/", "www", "www.", "WwW.", "w.", "evil.com", "evil", "/p.png?q=", "javascript:", "JavaScript:", "vbscript:",
     "data:", "data:text/html,", "data:image/png;base64,", "mailto:", "a@b.co", "java", "script:", "<a href='x'>",
-    "<img src=x onerror=y>", "</", "<!", "<?", "<!--", "-->", "<![CDATA[", "]]>", "<script>", "<svg/onload=a>", "<b",
+    "<%2F", "@b.co>", "<img src=x onerror=y>", "</", "<!", "<?", "<!--", "-->", "<![CDATA[", "]]>", "<script>",
+    "<svg/onload=a>", "<b",
     "&lt;", "&#60;", "&#x3C;", "&#x68;", "&colon;", "&sol;", "&period;", "&lbrack;", "&amp;", "&amp;lt;", "&Tab;",
     "&NewLine;", "&nbsp;", "&#0;", "&#9999999;", "&#58", "\\:", "\\/", "\\.", "\\<", "\\]", "%3A", "%2F", "\u200b",
     "\u200c", "\u200d", "\u2060", "\ufeff", "\u00ad", "\u202e", "\u2066", "\ufe0f", "\U000e0041", "\x00", "\x0b",
@@ -36,6 +37,7 @@ SPOILED = [
     ("Note[^1].\n\n[^1]: //evil.com", "Note[^1].\n\n[^1] : //evil.com"),
     ("<http://evil.com>", "< evil.com>"),
     ("<mailto:a@b.co>", "< a@b.co>"),
+    ("<a@b.co> and <%2Fa@b.co>", "< a@b.co> and < %2Fa@b.co>"),
     ("<img src=x onerror=alert(1)>", "< img src=x onerror=alert(1)>"),
     ("<!-- x --><svg/onload=x></svg>", "< !-- x -->< svg/onload=x>< /svg>"),
     ("\\<img src=x>", "\\< img src=x>"),
@@ -96,7 +98,9 @@ def distorted(draw: st.DrawFn) -> str:
 def test_nothing_that_can_be_written_is_left_active(count: Callable[[int, int], int]) -> None:
     seen = Counter[str]()
 
-    @settings(max_examples=count(2_500, 25_000), deadline=None, database=None)
+    @settings(
+        max_examples=count(2_500, 25_000), deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+    )
     @given(st.lists(PIECE, max_size=24).map("".join) | distorted())
     def check(text: str) -> None:
         shown = harmless(text)

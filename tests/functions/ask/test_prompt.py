@@ -12,6 +12,7 @@ from functions.ask import prompt
 from minirag.knowledge.llm import Passage, Prompt
 from minirag.knowledge.llm.anthropic import AnthropicProvider
 from minirag.knowledge.llm.openai import OpenAIProvider
+from minirag.runtime.characters import UNSTORABLE
 from minirag.runtime.errors import Unprocessable
 
 COUNTS: dict[str, Callable[[str], int]] = {
@@ -50,6 +51,7 @@ def plain(text: str) -> str:
 def test_no_document_name_or_question_can_forge_a_fence(documents: list[tuple[str, str]], question: str) -> None:
     passages = [passage(marker, content, name) for marker, (name, content) in enumerate(documents, 1)]
     user = prompt.build(question, passages, {}).user
+    assert UNSTORABLE.search(user) is None
     assert len(OPENING.findall(user)) == len(passages)
     # An opening and a closing fence for each passage and the question, and no other.
     assert len(ANY_FENCE.findall(user)) == 2 * len(passages) + 2
@@ -140,15 +142,23 @@ def test_whatever_is_found_the_prompt_fits_the_room(contents: list[str], vendor:
     assert bool(built.passages) == bool(contents)
 
 
+@pytest.mark.parametrize("vendor", COUNTS)
+def test_a_text_of_a_token_a_byte_fits_the_room(vendor: str) -> None:
+    count = COUNTS[vendor]
+    for room in range(1_000, 4_000, 100):
+        built = build("Which?", ["1 " * 1_000], room=room, count=count)
+        assert count(built.system) + count(built.user) <= room
+
+
 def test_a_first_passage_that_is_too_long_is_shown_up_to_the_end_of_a_sentence() -> None:
     count = COUNTS["openai"]
-    built = build("Which?", [LONG, "Another."], room=600, count=count)
-    assert count(built.system) + count(built.user) <= 600
+    built = build("Which?", [LONG, "Another."], room=607, count=count)
+    assert count(built.system) + count(built.user) <= 607
     shown = built.user.partition("\n</passage>")[0].partition(">\n")[2]
     assert LONG.startswith(shown)
     assert shown.endswith("lighthouses.")
     following = LONG[len(shown) :].partition(".")[0] + "."
-    assert count(built.system) + count(built.user.replace(shown, shown + following)) > 600
+    assert count(built.system) + count(built.user.replace(shown, shown + following)) > 607
     assert [one.content for one in built.passages] == [LONG], "what is cited is checked in the whole chunk"
 
 

@@ -119,6 +119,8 @@ def test_the_time_of_a_function_has_a_price(variables: Set) -> None:
     assert function_usd(0.2) == function_usd(1), "a millisecond begun counts"
     variables(MINIRAG_GB_SECOND_USD="0.5")
     assert function_usd(2_000) == Decimal("2.0000002")
+    variables(MINIRAG_GB_SECOND_USD="0")
+    assert function_usd(2_000) == 0, "on a machine of one's own"
 
 
 @pytest.mark.parametrize("amount", ["free", "-1", "NaN", "Infinity"])

@@ -3,8 +3,11 @@
 from collections.abc import Mapping, Sequence
 from uuid import uuid4
 
-from minirag.knowledge.lexical.analyzer import terms
-from minirag.knowledge.llm import Completion, Passage, Prompt
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minirag.knowledge.lexical.analyzer import terms, words
+from minirag.knowledge.llm import Completion, Passage, Prompt, extractive
 from minirag.knowledge.llm.extractive import Extractive
 
 HANDBOOK = """# Holidays
@@ -69,6 +72,16 @@ def test_a_rare_term_outweighs_common_ones() -> None:
     assert lines(ask("which metal has the highest boiling point", contents, [1.0, 1.0], idf))[0].endswith("[2]")
 
 
+def test_what_all_sentences_say_tells_none_of_them_apart() -> None:
+    contents = [
+        "Pharos is an island. Pharos has a lighthouse. Pharos has a harbour, too.",
+        "The fee is due before noon.",
+    ]
+    # In a workspace of few documents all words are as rare.
+    idf = dict.fromkeys(terms("fee Pharos"), 1.0)
+    assert lines(ask("What is the fee on Pharos?", contents, [1.0, 1.0], idf))[0].endswith("[2]")
+
+
 def test_words_that_only_ask_do_not_count() -> None:
     contents = ["What it is and how it is done and by whom.", "Rhubarb grows in the garden behind the house."]
     assert lines(ask("What is it with rhubarb?", contents, [1.0, 1.0]))[0].endswith("[2]")
@@ -110,6 +123,19 @@ def test_neither_a_heading_nor_a_question_is_an_answer() -> None:
     assert ask("When is the office closed?", [FAQ]).text == "It is closed on public holidays and on Sundays. [1]"
 
 
+def test_a_heading_that_repeats_the_question_is_not_quoted_beside_the_answer() -> None:
+    guide = (
+        "## Closing of the harbour in 1954\n\nThe harbour closed in 1954 after the flood.\n\n## What is the harbour?"
+    )
+    assert ask("When did the harbour close in 1954?", [guide]).text == (
+        "The harbour closed in 1954 after the flood. [1]"
+    )
+
+
+def test_a_heading_is_quoted_if_nothing_else_says_a_word_of_the_question() -> None:
+    assert ask("Is there parking?", ["Trains run all day long.\n\n## Parking"]).text == "Parking [1]"
+
+
 def test_a_row_of_a_table_is_quoted_if_nothing_else_says_it() -> None:
     assert lines(ask("How many days in Germany?", [HANDBOOK], idf={"mani": 1, "day": 1, "germani": 5}))[0] == (
         "| Germany | 30 | [1]"
@@ -130,6 +156,17 @@ def test_an_answer_has_three_sentences_at_most() -> None:
 def test_an_answer_stops_when_the_rest_adds_nothing() -> None:
     content = "The lighthouse was built in 1902. A café sells cake. The parking is free. Dogs are welcome."
     assert ask("When was the lighthouse built?", [content]).text == "The lighthouse was built in 1902. [1]"
+
+
+def test_a_sentence_that_shares_a_common_word_only_is_not_quoted_beside_the_answer() -> None:
+    contents = [
+        "The lighthouse of Pharos was built in 280 BC.",
+        "The church was built of brick. The mill was built of wood.",
+    ]
+    idf = dict.fromkeys(terms("lighthouse Pharos"), 6.0) | {"built": 1.0}
+    assert ask("When was the lighthouse of Pharos built?", contents, [1.0, 0.9], idf).text == (
+        "The lighthouse of Pharos was built in 280 BC. [1]"
+    )
 
 
 def test_two_parts_of_a_question_are_answered_by_two_sentences() -> None:
@@ -153,6 +190,14 @@ def test_text_without_any_full_stop_is_quoted_in_parts() -> None:
     found = lines(ask("What is the price of item150?", [content]))
     assert "item150" in found[0]
     assert all(len(line) <= 510 for line in found)
+
+
+@given(
+    st.text(alphabet=st.sampled_from("aZ.'’é\u0301\u00a0\u00b4\ufb01ﷺ黑豹ก \n\t.U+#-1"), max_size=60),
+    st.sampled_from(["en", "fr", "zh", None]),
+)
+def test_terms_that_are_remembered_by_word_are_those_of_the_whole_text(text: str, language: str | None) -> None:
+    assert extractive.terms_of(text, language) == words(text, language)
 
 
 def test_a_question_without_known_words_gets_one_sentence_of_the_best_passage() -> None:

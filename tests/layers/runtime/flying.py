@@ -3,8 +3,8 @@
     python -m tests.layers.runtime.flying TAG PROCESSES WORK_SECONDS LEASE_MS JOURNAL [die]
 
 Prints, last, a JSON list of what each came to, null for one that was killed. Every execution is a line of the file
-JOURNAL, the moment of its begin; with `die` the first one ends its process by SIGKILL, halfway. The settings are the
-environment's.
+JOURNAL, the moment of its begin and its process; with `die` the first one ends its process by SIGKILL, halfway. The
+settings are the environment's.
 """
 
 import json
@@ -26,7 +26,7 @@ PATIENT_SECONDS = 10.0
 
 def note(journal: Path) -> bool:
     """Write a line into the journal; whether it is the first."""
-    line = f"{time.monotonic():.3f}\n".encode()
+    line = f"{time.monotonic():.3f} {os.getpid()}\n".encode()
     with journal.open("ab", buffering=0) as file:
         file.write(line)
         return file.tell() == len(line)

@@ -255,7 +255,7 @@ def test_of_many_who_reserve_at_once_exactly_as_many_as_fit_get_through(
     limit(Limits(cost_limit_usd_a_month=Decimal("1.00")))
     rounds = count(3, 50)
     for number in range(rounds):
-        day = date(2031, 1 + number % 12, 28) + timedelta(days=366 * (number // 12))
+        day = date(2031 + number // 12, 1 + number % 12, 28)
         start = threading.Barrier(40)
 
         def run(day: date = day, start: threading.Barrier = start) -> bool:

@@ -89,9 +89,9 @@ def most_usd(model: str, prompt_tokens: int, answer_tokens: int) -> Decimal | No
 
 
 def function_usd(milliseconds: float) -> Decimal:
-    """Dollars for one request of this function that took so long; 0 where it is none."""
+    """Dollars for one request of this function that took so long; 0 where it is none, or its time costs nothing."""
     current = settings.current()
-    if current.function_memory_mb is None:
+    if current.function_memory_mb is None or not current.gb_second_usd:
         return Decimal(0)
     gb_seconds = Decimal(current.function_memory_mb) / _MB_IN_GB * ceil(milliseconds) / 1000
     return gb_seconds * current.gb_second_usd + _REQUEST_USD

@@ -52,11 +52,13 @@ def _redis(url: str, *, cluster: bool = False) -> "NodeOf":
     if not cluster:
         return lambda _: alone
     # redis.cluster would ask every node again after a failure, and repeat what was asked, for up to a second.
+    nodes: dict[tuple[bytes | None, int], Redis] = {}
     slots: dict[int, Redis] = {}
     for first, last, (host, port, *_), *_ in alone.cluster("slots"):
-        # A node that does not know its own address is the one that was asked.
-        node = client(host=host.decode(), port=port) if host else alone
-        slots |= dict.fromkeys(range(first, last + 1), node)
+        if (host, port) not in nodes:
+            # A node that does not know its own host is where the one is that was asked.
+            nodes[host, port] = client(port=port, **({"host": host.decode()} if host else {}))
+        slots |= dict.fromkeys(range(first, last + 1), nodes[host, port])
 
     def node_of(key: str) -> "Redis":
         slot = key_slot(key.encode())

@@ -1,14 +1,15 @@
 """Answers without a model: the sentences of the passages that say most about the question, word for word.
 
-Measured on 2,400 answerable SQuAD 2.0 questions (BM25, the eight best of 646 paragraphs, the gold one among them for
-97 %): the gold span lies in the first sentence for 78 %, in the answer, of 2.4 sentences on average, for 88 %. By term
-coverage and the passage's score alone it is 75 %, and 87 % in three sentences.
+`python -m evals.answering` measures them; docs/decisions/0005 and 0006 have the figures.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
+from math import log, sqrt
 from typing import Final
 
 from minirag.knowledge.lexical.analyzer import subject, words
@@ -24,8 +25,8 @@ _BEFORE: Final = 0.5  # of the terms that only the sentence before holds: what "
 _UNDER_HEADING: Final = 0.9  # the same when that sentence is a heading or a question
 
 _MOST_SENTENCES: Final = 3
-_FAR_LOWER: Final = 0.75  # of the best sentence's worth; below it, a further sentence must be about something new,
-_NEW: Final = 0.05  # which is this share of the question's weighted terms
+_FAR_LOWER: Final = 0.8  # of the best sentence's worth; below it, a further sentence must be about something new,
+_NEW: Final = 0.2  # which is this share of the question's weighted terms
 _SAME: Final = 0.8  # share of common terms from which two sentences say the same
 _LONGEST: Final = 500  # code points of one quotation; a table without any full stop is one endless sentence
 _SHORTEST: Final = 4  # terms
@@ -34,9 +35,22 @@ _RUBBLE: Final = 0.6  # factor on headings, questions and table rows, which seld
 # Brackets that an answer's reader would take for markers of passages; the check of citations reads them so, too.
 _FOOTNOTES = re.compile(r"\s*\[\s*\d{1,3}(?:[\s,]+\d{1,3})*[\s,]*\]")
 _LEADING_MARK = re.compile(r"(?:[•‣▪◦●○■□·*–—-]|#{1,6})\s+")
-_ENDS: Final = (".", "!", "。", "！", "…", "।", ":", ";")
+_STOPS: Final = (".", "!", "。", "！", "…", "।")
+_ENDS: Final = (*_STOPS, ":", ";")
 _ASKS: Final = ("?", "？", "؟")
 _CLOSERS: Final = "\"'”’»)]」』）"
+_MAX_WORD: Final = 40  # characters of what is remembered as a word
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A sentence as it is shown, and its terms in order."""
+
+    text: str
+    said: Sequence[str]
+    row: bool  # of a table
+    title: bool  # heading, question or fragment, which answers nothing
+    whole: bool  # can stand for itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +61,9 @@ class _Sentence:
     covers: frozenset[str]  # its terms and those of the heading or question that it stands under
     match: float  # what it has of the question, by itself or carried over from the sentence before
     worth: float  # the same together with what its passage is worth
-    whole: bool  # can stand for itself, being no heading, question or row of a table
+    title: bool
+    row: bool
+    whole: bool
 
 
 class Extractive:
@@ -69,75 +85,104 @@ class Extractive:
         in brackets.
         """
         asked = words(prompt.question, prompt.language)
-        weights = _weights(asked, prompt.term_weights)
+        texts = [list(_texts(passage.content, prompt.language)) for passage in prompt.passages]
+        weights = _weights(asked, prompt.term_weights, [one for of_passage in texts for one in of_passage])
         top = max((passage.score for passage in prompt.passages), default=0.0)
         found = [
             sentence
-            for passage in prompt.passages
-            for sentence in _judge(passage, prompt.language, asked, weights, passage.score / top if top > 0 else 0.0)
+            for passage, of_passage in zip(prompt.passages, texts, strict=True)
+            for sentence in _judge(passage, of_passage, asked, weights, passage.score / top if top > 0 else 0.0)
         ]
-        found.sort(key=lambda sentence: (-sentence.worth, not sentence.whole))
+        # A title is shown only if nothing else says anything about the question.
+        answered = any(sentence.match and not sentence.title for sentence in found)
+        found.sort(key=lambda sentence: (answered and sentence.title, -sentence.worth, not sentence.whole))
         text = "\n".join(f"{sentence.text} [{sentence.marker}]" for sentence in _choose(found, weights))
         return Completion(text=text, model=MODEL, prompt_tokens=0, completion_tokens=0, provider=self.name)
 
 
-def _weights(asked: list[str], idf: Mapping[str, float]) -> dict[str, float]:
-    """What each term of the question's subject weighs, adding up to 1."""
+def _weights(asked: list[str], idf: Mapping[str, float], shown: Sequence[_Text]) -> dict[str, float]:
+    """What each term of the question's subject weighs, adding up to 1.
+
+    By its rarity among all documents, and among the sentences shown: what all of them say tells none of them apart.
+    """
     about = subject(asked)
-    weights = {term: max(0.0, idf.get(term, 0.0)) for term in about}
+    wanted = frozenset(about)
+    holding = Counter(term for one in shown for term in wanted.intersection(one.said))
+    weights = {
+        term: sqrt(max(0.0, idf.get(term, 0.0)) * log(1 + (len(shown) - holding[term] + 0.5) / (holding[term] + 0.5)))
+        for term in about
+        if holding[term]
+    }
     total = sum(weights.values())
-    return {term: weight / total if total else 1 / len(about) for term, weight in weights.items()}
+    return {term: weight / total for term, weight in weights.items()} if total else dict.fromkeys(about, 1 / len(about))
 
 
 def _judge(
-    passage: Passage, language: str | None, asked: list[str], weights: Mapping[str, float], score: float
+    passage: Passage, texts: Sequence[_Text], asked: list[str], weights: Mapping[str, float], score: float
 ) -> Iterator[_Sentence]:
     """The sentences of one passage with what each is worth."""
     pairs = {pair: weights.get(pair[0], 0.0) + weights.get(pair[1], 0.0) for pair in pairwise(asked)}
     paired = sum(pairs.values()) or 1.0
+    wanted = weights.keys()
     before: frozenset[str] = frozenset()
     titled = False
-    for text, item in _texts(passage.content):
-        said = words(text, language)
-        here = frozenset(said)
-        row = text[0] == "|" or 2 * sum(map(str.isalpha, text)) < len(text)
-        whole = not row and _whole(text, len(said), item=item)
-        coverage = sum(weight for term, weight in weights.items() if term in here)
-        carried = sum(weight for term, weight in weights.items() if term in before and term not in here)
-        phrase = sum(pairs.get(pair, 0.0) for pair in set(pairwise(said))) / paired
+    for one in texts:
+        here = frozenset(one.said)
+        coverage = sum(weights[term] for term in wanted & here)
+        carried = sum(weights[term] for term in wanted & before - here)
+        phrase = sum(pairs[pair] for pair in pairs.keys() & set(pairwise(one.said))) / paired if coverage else 0.0
         match = coverage + (_UNDER_HEADING if titled else _BEFORE) * carried + _PHRASE * phrase
-        match *= 1.0 if whole else _RUBBLE
+        match *= 1.0 if one.whole else _RUBBLE
         covers = here | before if titled else here
-        yield _Sentence(passage.marker, text, here, covers, match, match + _PASSAGE * score, whole)
-        before, titled = here, not (whole or row)
+        worth = match + _PASSAGE * score
+        yield _Sentence(passage.marker, one.text, here, covers, match, worth, one.title, one.row, one.whole)
+        before, titled = here, not (one.whole or one.row)
 
 
-def _texts(content: str) -> Iterator[tuple[str, bool]]:
-    """The sentences of a passage as they are shown, and whether each is the item of a list."""
+def terms_of(text: str, language: str | None) -> list[str]:
+    """The terms of a text, as `words` finds them: no word reaches across white space."""
+    return [
+        term
+        for word in text.split()
+        for term in (_of_word(word, language) if len(word) <= _MAX_WORD else words(word, language))
+    ]
+
+
+@lru_cache(maxsize=32768)
+def _of_word(word: str, language: str | None) -> tuple[str, ...]:
+    return tuple(words(word, language))
+
+
+def _texts(content: str, language: str | None) -> Iterator[_Text]:
+    """The sentences of a passage."""
     for start, end in sentences(content):
         text = " ".join(_without_footnotes(content[start:end]).split())
         mark = _LEADING_MARK.match(text)
+        item = mark is not None and text[0] != "#"
         at = mark.end() if mark else 0
         while at < len(text):
             cut = len(text) if len(text) - at <= _LONGEST else text.rfind(" ", at + 1, at + _LONGEST) + 1
             cut = cut or at + _LONGEST
-            yield text[at:cut].strip(), mark is not None and text[0] != "#"
+            yield _text(text[at:cut].strip(), language, item=item, heading=mark is not None and not item)
             at = cut
 
 
 def _without_footnotes(text: str) -> str:
     """Taking one out may make another of what stood around it."""
-    while (shorter := _FOOTNOTES.sub("", text)) != text:
+    while "[" in text and (shorter := _FOOTNOTES.sub("", text)) != text:
         text = shorter
     return text
 
 
-def _whole(text: str, length: int, *, item: bool) -> bool:
-    """Whether this is more than a heading or a question; `length` in terms."""
+def _text(text: str, language: str | None, *, item: bool, heading: bool) -> _Text:
+    said = terms_of(text, language)
+    row = text[0] == "|" or 2 * sum(map(str.isalpha, text)) < len(text)
     body = text.rstrip(_CLOSERS)
-    if length < _SHORTEST or body.endswith(_ASKS):
-        return False
-    return item or body.endswith(_ENDS) or length >= 2 * _SHORTEST
+    short = len(said) < _SHORTEST
+    fragment = short and not item and not body.endswith(_STOPS)
+    title = not row and (heading or fragment or body.endswith(_ASKS))
+    whole = not (row or title or short) and (item or body.endswith(_ENDS) or len(said) >= 2 * _SHORTEST)
+    return _Text(text, said, row, title, whole)
 
 
 def _choose(found: list[_Sentence], weights: Mapping[str, float]) -> list[_Sentence]:
@@ -150,7 +195,8 @@ def _choose(found: list[_Sentence], weights: Mapping[str, float]) -> list[_Sente
                 break
             new = sum(weight for term, weight in weights.items() if term in sentence.terms - covered)
             near = sentence.whole and sentence.worth >= _FAR_LOWER * chosen[0].worth
-            if not sentence.match or (new < _NEW and not near):
+            adds = (sentence.whole or sentence.row) and new >= _NEW
+            if not sentence.match or not (near or adds):
                 continue
         if not any(_same(sentence, other) for other in chosen):
             chosen.append(sentence)

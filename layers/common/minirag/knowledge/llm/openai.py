@@ -19,9 +19,7 @@ _THINKING_TOKENS: Final = 4096
 _THINKS: Final = re.compile(r"o\d|gpt-(?:[5-9]|\d\d)")
 _OWN_HOSTS: Final = (".openai.com", ".azure.com")
 # How vLLM, llama.cpp, LiteLLM and others say what OpenAI says by a code.
-_OVERFLOW: Final = re.compile(
-    r"maximum context length|context[ _](?:length|size|window)|max_tokens must be at least 1", re.IGNORECASE
-)
+_OVERFLOW: Final = re.compile(r"context[ _](?:length|size|window)|max_tokens must be at least 1", re.IGNORECASE)
 # Thoughts that a server leaves in the answer.
 _THOUGHTS: Final = re.compile(r"\s*<think>.*?(?:</think>|\Z)", re.DOTALL)
 
