@@ -1,11 +1,13 @@
 """The whole way of a question: what was answered before at this generation, or a new answer; kept, and priced."""
 
+import json
 from collections.abc import Sequence
+from hashlib import sha256
 from time import perf_counter
 from typing import Final
 from uuid import uuid4
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from functions.ask import prompt
 from functions.ask.compose import Answer, compose
@@ -18,10 +20,13 @@ from minirag.runtime.single_flight import Done
 from minirag.tenancy.identity import Caller
 
 _KEPT_SECONDS: Final = 3600
-# What another provider wrote in place of the one that was asked: that one may be back in a minute.
-_KEPT_SUBSTITUTE_SECONDS: Final = 60
+# What another provider wrote in place of the one that was asked, or was found without the question's vector: all may be
+# well again in a moment.
+_KEPT_MAKESHIFT_SECONDS: Final = 10
 
 _packed: Final = TypeAdapter(Answer)
+# What was kept in another form is not found.
+_FORM: Final = sha256(json.dumps(_packed.json_schema(), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def answer(caller: Caller, question: Question, *, seconds: float) -> Given:
@@ -35,11 +40,16 @@ def answer(caller: Caller, question: Question, *, seconds: float) -> Given:
 
     def work() -> Done:
         made = compose(caller, question, providers, seconds=seconds)
-        kept = _KEPT_SECONDS if made.provider == providers[0].name else _KEPT_SUBSTITUTE_SECONDS
-        return Done(_packed.dump_json(made), kept)
+        whole = made.provider == providers[0].name and not made.degraded
+        return Done(_packed.dump_json(made), _KEPT_SECONDS if whole else _KEPT_MAKESHIFT_SECONDS)
 
     packed, cached = single_flight.once("query", _key(caller, question, providers), work, seconds=seconds)
-    answer = _packed.validate_json(packed)
+    try:
+        answer = _packed.validate_json(packed)
+    except ValidationError:
+        # It is not ours, or was damaged.
+        telemetry.event("ask.unreadable")
+        answer, cached = _packed.validate_json(work().value), "miss"
     took_ms = (perf_counter() - started) * 1000
     given = Given(uuid4(), answer, cached, receipt(answer, cached, took_ms), took_ms)
     record(caller, question, given)
@@ -61,12 +71,13 @@ def _key(caller: Caller, question: Question, providers: Sequence[Provider]) -> s
     current = settings.current()
     return cache.key(
         settings.VERSION,
+        _FORM,
         prompt.VERSION,
         caller.workspace_id,
         caller.generation,
         [[provider.name, provider.model, provider.room] for provider in providers],
         current.fusion,
-        " ".join(question.query.split()),
+        question.query.strip(),
         question.k,
         question.filters.given(),
     )

@@ -80,8 +80,8 @@ class SearchIn(QuestionIn):
 class AskIn(QuestionIn):
     """A question."""
 
-    provider: Annotated[str, Field(max_length=64)] | None = None
-    model: Annotated[str, Field(max_length=128)] | None = None
+    provider: Annotated[Text, Field(max_length=64)] | None = None
+    model: Annotated[Text, Field(max_length=128)] | None = None
 
 
 class SourceOut(BaseModel):

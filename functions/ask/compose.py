@@ -20,7 +20,6 @@ from minirag.knowledge.lexical.analyzer import terms
 from minirag.knowledge.llm import Completion, Passage, Prompt, Provider
 from minirag.knowledge.llm.choose import EXTRACTIVE
 from minirag.runtime import db, settings
-from minirag.runtime.characters import storable
 from minirag.tenancy.identity import Caller
 
 _NEAREST: Final = 3
@@ -48,7 +47,7 @@ class Answer:
     `score` is the supported share of its sentences, `unsupported` are the others; `answerability` the probability that
     what was retrieved answers the question, None where nothing was. `model_usd` is what the models took, None if a
     price is not known; `counted_usd` of it is counted against the month's limit already. `timings` are milliseconds by
-    step.
+    step. `degraded`: the question could not be embedded, and was answered by its words.
     """
 
     text: str
@@ -69,6 +68,7 @@ class Answer:
     model_usd: Decimal | None
     counted_usd: Decimal
     timings: dict[str, float]
+    degraded: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +127,7 @@ def compose(caller: Caller, question: Question, providers: Sequence[Provider], *
         left = seconds - (gathered - started)
         completion, counted = spend.complete(caller, providers, evidence.prompt, seconds=left)
     completed = perf_counter()
-    # A model may write what is no character.
-    text = storable(completion.text)
-    draft = "" if prompt.declined(text) else harmless(text)
+    draft = "" if prompt.declined(completion.text) else harmless(completion.text)
     verified, citations = _verify(caller, draft, evidence)
     answered = bool(citations)
     timings = {"gather": gathered - started, "complete": completed - gathered, "verify": perf_counter() - completed}
@@ -149,9 +147,10 @@ def compose(caller: Caller, question: Question, providers: Sequence[Provider], *
         prompt_tokens=completion.prompt_tokens,
         completion_tokens=completion.completion_tokens,
         embedding_tokens=evidence.retrieved.embedding_tokens,
-        model_usd=_model_usd(completion, evidence.retrieved),
+        model_usd=_model_usd(spend.written_usd(completion, providers), evidence.retrieved),
         counted_usd=counted,
         timings={step: round(took * 1000, 2) for step, took in timings.items()},
+        degraded=evidence.retrieved.degraded,
     )
 
 
@@ -206,8 +205,7 @@ def _no_answer(retrieved: Retrieved) -> str:
     return f"I don't know: the documents do not answer this. Nearest to it: {', '.join(nearest)}."
 
 
-def _model_usd(completion: Completion, retrieved: Retrieved) -> Decimal | None:
-    written = cost_usd(completion.model, completion.prompt_tokens, completion.completion_tokens)
+def _model_usd(written: Decimal | None, retrieved: Retrieved) -> Decimal | None:
     if retrieved.embedding_model is None:
         return written
     embedded = cost_usd(retrieved.embedding_model, retrieved.embedding_tokens, 0)

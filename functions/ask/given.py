@@ -112,8 +112,8 @@ def record(caller: Caller, question: Question, given: Given) -> None:
         timings=answer.timings if given.cached == "miss" else {},
         created_at=datetime.now(UTC),
     )
-    uncounted = receipt.cost_usd or Decimal(0)
-    if given.cached == "miss":
+    uncounted = receipt.function_usd if receipt.cost_usd is None else receipt.cost_usd
+    if given.cached == "miss" and receipt.cost_usd is not None:
         uncounted -= answer.counted_usd
     source_ids = list({chunk.source_id for _, chunk in answer.found})
     with db.batch(caller.tenant) as tx:

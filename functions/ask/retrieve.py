@@ -41,6 +41,7 @@ class Retrieved:
     `candidates` are all that were fused, by their numbers in `chunks`. `asked` are the terms that were searched, and
     `vector` the question's, None if nothing was searched by meaning. `language` is the one the question is taken to be
     in; `statistics` are of its terms in the workspace; `cosine` is the nearest chunk's, None without a vector.
+    `degraded`: embedding the question failed.
     """
 
     found: list[tuple[Candidate, Chunk]]
@@ -53,6 +54,7 @@ class Retrieved:
     cosine: float | None
     embedding_model: str | None
     embedding_tokens: int
+    degraded: bool
 
 
 def retrieve(
@@ -71,7 +73,7 @@ def retrieve(
     if embedder is not None and not _knows(embedder, *languages):
         embedder = None
     vector = embedded.find(caller.workspace_id, embedder, query) if embedder else None
-    tokens = 0
+    tokens, degraded = 0, False
     if embedder is not None and vector is None:
         embedding = _beside.submit(embedder.embed, [query], seconds=_EMBEDDING_SHARE * seconds)
         # Meanwhile the words are searched: that reads their postings, and tells the language.
@@ -81,6 +83,7 @@ def retrieve(
         # No snapshot is held while waiting for a model.
         if _knows(embedder, _language(_attainable(query, languages, statistics), embedder)):
             vector, tokens = _await(embedding)
+            degraded = vector is None
             if vector is not None:
                 embedded.keep(caller.workspace_id, embedder, query, vector)
 
@@ -110,6 +113,7 @@ def retrieve(
         cosine=float(by_meaning.cosines[0]) if by_meaning and by_meaning.count else None,
         embedding_model=embedder.model if embedder and by_meaning is not None else None,
         embedding_tokens=tokens,
+        degraded=degraded,
     )
 
 

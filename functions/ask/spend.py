@@ -6,15 +6,21 @@ So the limit holds however many questions are under way; of a process that dies 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Final
 
 from functions.ask import prompt
 from functions.ask.retrieve import Retrieved
 from minirag.knowledge import cost
 from minirag.knowledge.llm import Completion, Prompt, Provider, fail_over
+from minirag.knowledge.llm.draft import SPENT
+from minirag.knowledge.sdk import UNREADABLE
 from minirag.runtime import db
-from minirag.runtime.errors import MiniRagError, Unprocessable
+from minirag.runtime.errors import MiniRagError, OutOfTime, Unprocessable
 from minirag.tenancy import quotas
 from minirag.tenancy.identity import Caller
+
+# Of what became of these calls nothing is known, or that they were paid for: the most stays counted.
+_MAY_HAVE_COST: Final = frozenset({OutOfTime.code, SPENT, UNREADABLE})
 
 
 def complete(
@@ -33,14 +39,21 @@ def complete(
         quotas.reserve(tx, caller.workspace_id, day, most)
     try:
         completion = fail_over.complete(providers, asked, seconds=seconds, shorten=prompt.shortened)
-    except MiniRagError:
-        _give_back(caller, day, most)
+    except MiniRagError as error:
+        if error.code not in _MAY_HAVE_COST:
+            _give_back(caller, day, most)
         raise
-    took = cost.cost_usd(completion.model, completion.prompt_tokens, completion.completion_tokens)
-    if took is None:
-        return completion, most
+    took = written_usd(completion, providers) or Decimal(0)
     _give_back(caller, day, most - took)
     return completion, took
+
+
+def written_usd(completion: Completion, providers: Sequence[Provider]) -> Decimal | None:
+    """What writing took, by the model that the vendor named, else by the one that was asked; None without a price."""
+    asked = [provider.model for provider in providers if provider.name == completion.provider]
+    tokens = completion.prompt_tokens, completion.completion_tokens
+    priced = (cost.cost_usd(model, *tokens) for model in (completion.model, *asked))
+    return next((took for took in priced if took is not None), None)
 
 
 def _most(provider: Provider, asked: Prompt) -> Decimal:

@@ -79,16 +79,17 @@ def test_who_asks_again_gets_the_same_answer_as_one_of_their_own_and_pays_no_mod
     assert [request.path for request in openai.requests].count(CHAT) == 1
 
 
-def test_what_is_asked_otherwise_is_another_question_white_space_apart(
+def test_what_is_asked_otherwise_is_another_question_but_for_blanks_around_it(
     source_ids: list[str], openai: OpenAIServer, api: httpx.Client, tenant: TestTenant
 ) -> None:
     assert ask(api, tenant.headers)["cached"] == "miss"
-    spaced = f"  {QUESTION.replace(' ', chr(0x3000) + chr(10), 2)}\t"
+    spaced = f"  {QUESTION}{chr(0x3000)}\n\t"
     assert ask(api, tenant.headers, spaced)["cached"] == "hit"
     kept = api.get("/api/v1/answers", headers=tenant.headers).json()["items"][0]
     assert kept["question"] == spaced, "what was asked is kept as it was asked"
     others: list[dict[str, Any]] = [
         {"query": QUESTION.lower()},
+        {"query": QUESTION.replace(" ", "\n", 1)},
         {"query": f"{QUESTION} Please."},
         {"k": 7},
         {"filters": {"source_ids": source_ids}},
@@ -266,7 +267,7 @@ def queries(valkey: Valkey) -> dict[bytes, int]:
 
 
 @pytest.mark.usefixtures("source_ids")
-def test_an_answer_is_kept_for_an_hour_and_a_substitute_for_a_minute(
+def test_an_answer_is_kept_for_an_hour_and_a_substitute_for_a_moment(
     openai: OpenAIServer, anthropic: AnthropicServer, api: httpx.Client, tenant: TestTenant, valkey: Valkey
 ) -> None:
     before = queries(valkey)
@@ -277,7 +278,7 @@ def test_an_answer_is_kept_for_an_hour_and_a_substitute_for_a_minute(
     openai.key = "another-key"
     assert ask(api, tenant.headers, k=3)["provider"] == "anthropic"
     [kept] = {left for key, left in queries(valkey).items() if key not in before}
-    assert 50_000 < kept <= 60_000
+    assert 0 < kept <= 10_000
     assert anthropic.requests
 
 

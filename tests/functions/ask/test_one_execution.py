@@ -117,10 +117,12 @@ def test_a_leader_that_is_killed_costs_one_call_more_and_nobody_else_their_answe
         model.completion = killing
         asked = crowd(model, tenant, question, tmp_path, processes=processes, lease=lease)
         took = max(result["ended"] for result in asked.answered) - killed[0]
-        print(f"{asked.chats} calls, {len(asked.answered)} of {processes - 1} others answered after {took:.2f} s")
+        work = next(result["ended"] for result in asked.answered if result["cached"] == "miss") - asked.executions[1]
+        print(f"{asked.chats} calls, {len(asked.answered)} of {processes - 1} others answered {took:.2f} s after")
+        print(f"(lease {lease:.2f} s, work {work:.2f} s)")
         assert asked.chats == len(asked.executions) == 2
         assert [result["status"] for result in asked.answered] == [200] * (processes - 1)
         assert len({json.dumps(result["answer"]) for result in asked.answered}) == 1
         assert asked.cached.count("miss") == 1
         # Promised is one second more than both; a busy machine may take more.
-        assert took < lease + MODEL_SECONDS + 4.0
+        assert took < lease + work + 4.0

@@ -1,4 +1,4 @@
-"""A replay tells what would be different now: passages that moved, are new or gone, and whether the prompt is the same."""
+"""A replay tells what would be different now: passages that moved, are new or gone, and whether the prompt is one."""
 
 from collections.abc import Callable
 from typing import Any

@@ -29,7 +29,10 @@ _ATTEMPTS: Final = 3
 _PAUSE: Final = 0.5
 _LONGEST_RETRY_AFTER: Final = 3600
 # What reading an answer raises that is not shaped as the vendor's API promises.
-_MALFORMED: Final = (ValueError, TypeError, AttributeError, LookupError)
+_MALFORMED: Final = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
+
+UNREADABLE: Final = "model_unreadable"
+"""The code of an answer that came, and could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,8 @@ def call(vendor: Vendor, request: Callable[[float], T], *, seconds: float) -> T:
             if attempt == _ATTEMPTS or monotonic() + pause >= deadline:
                 raise Unavailable(f"{vendor.name} cannot be reached; try again shortly") from error
         except _MALFORMED as error:
-            raise Unavailable(f"{vendor.name}'s answer could not be read; try again shortly") from error
+            detail = f"{vendor.name}'s answer could not be read; try again shortly"
+            raise Unavailable(detail, code=UNREADABLE) from error
         sleep(pause)
     raise OutOfTime(f"{vendor.name} gave no answer within {max(0.0, seconds):.1f} seconds; try again")
 

@@ -98,9 +98,12 @@ def pack(error: MiniRagError) -> bytes:
 
 
 def unpack(packed: bytes) -> MiniRagError:
-    """The error that another process told of."""
-    name, detail, code, retry_after = json.loads(packed)
-    return _kinds()[name](detail, code=code, retry_after=retry_after)
+    """The error that another process told of; Unavailable if what it told cannot be read."""
+    try:
+        name, detail, code, retry_after = json.loads(packed)
+        return _kinds()[name](detail, code=code, retry_after=retry_after)
+    except (ValueError, LookupError, TypeError):
+        return Unavailable("The same question failed a moment ago. Ask again in a few seconds.")
 
 
 def _kinds() -> dict[str, type[MiniRagError]]:

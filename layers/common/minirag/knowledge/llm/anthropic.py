@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from minirag.knowledge import sdk
 from minirag.knowledge.llm import Completion, ContextOverflow, Finish, Prompt, tokens
-from minirag.runtime.errors import Unavailable
+from minirag.knowledge.llm.draft import draft
 
 if TYPE_CHECKING:
     import anthropic
@@ -79,15 +79,21 @@ class AnthropicProvider:
             if error.status_code == 400 and _FILTERED.search(error.message):
                 return Completion("", self.model, 0, 0, self.name, "content_filter")
             raise
-        return self._read(answer)
+        return self._read(answer, prompt)
 
-    def _read(self, answer: "Message") -> Completion:
+    def _read(self, answer: "Message", prompt: Prompt) -> Completion:
         text = "".join(block.text for block in answer.content if block.type == "text")
         finish: Finish = "length" if answer.stop_reason in _CUT else "stop"
         if answer.stop_reason == "refusal":
             text, finish = "", "refusal"
-        if not text.strip() and finish == "length":
-            raise Unavailable(f"{self.model} spent all its tokens before it answered; try another model")
         usage = answer.usage
         read = usage.input_tokens + (usage.cache_creation_input_tokens or 0) + (usage.cache_read_input_tokens or 0)
-        return Completion(text, answer.model or self.model, int(read), int(usage.output_tokens), self.name, finish)
+        return draft(
+            self,
+            text,
+            finish,
+            prompt,
+            model=answer.model,
+            prompt_tokens=read,
+            completion_tokens=usage.output_tokens,
+        )

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from minirag.knowledge import sdk
 from minirag.knowledge.llm import Completion, ContextOverflow, Finish, Prompt, tokens
-from minirag.runtime.errors import Unavailable
+from minirag.knowledge.llm.draft import draft
 
 if TYPE_CHECKING:
     import openai
@@ -21,7 +21,7 @@ _OWN_HOSTS: Final = (".openai.com", ".azure.com")
 # How vLLM, llama.cpp, LiteLLM and others say what OpenAI says by a code.
 _OVERFLOW: Final = re.compile(r"context[ _](?:length|size|window)|max_tokens must be at least 1", re.IGNORECASE)
 # Thoughts that a server leaves in the answer.
-_THOUGHTS: Final = re.compile(r"\s*<think>.*?(?:</think>|\Z)", re.DOTALL)
+_THOUGHTS: Final = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 
 
 class OpenAIProvider:
@@ -95,15 +95,22 @@ class OpenAIProvider:
 
     def _read(self, answer: "ChatCompletion", prompt: Prompt) -> Completion:
         choice = answer.choices[0]
-        text = _THOUGHTS.sub("", choice.message.content or "", count=1)
+        text = (choice.message.content or "").strip()
+        if thoughts := _THOUGHTS.match(text):
+            text = text[thoughts.end() :]
         finish: Finish = "length" if choice.finish_reason == "length" else "stop"
         if choice.finish_reason == "content_filter":
             text, finish = "", "content_filter"
         elif choice.message.refusal:
             text, finish = "", "refusal"
-        if not text.strip() and finish == "length":
-            raise Unavailable(f"{self.model} spent all its tokens before it answered; try another model")
         # Not every server tells what it counted.
-        read = answer.usage.prompt_tokens if answer.usage else self.count(f"{prompt.system}\n{prompt.user}")
-        written = answer.usage.completion_tokens if answer.usage else self.count(text)
-        return Completion(text, answer.model or self.model, int(read), int(written), self.name, finish)
+        usage = answer.usage
+        return draft(
+            self,
+            text,
+            finish,
+            prompt,
+            model=answer.model,
+            prompt_tokens=usage.prompt_tokens if usage else None,
+            completion_tokens=usage.completion_tokens if usage else None,
+        )
