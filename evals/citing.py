@@ -16,7 +16,7 @@ from uuid import UUID
 
 from evals import report
 from evals.answered import Answered, Question, Read, load
-from functions.ask.trace import RULE, Evidence, Rule
+from functions.ask.citing.trace import RULE, Evidence, Rule
 from minirag.knowledge.lexical.analyzer import words
 from minirag.knowledge.llm import Passage
 from minirag.knowledge.sentences import sentences

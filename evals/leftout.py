@@ -13,7 +13,8 @@ import numpy as np
 
 from evals import answered, embeddings, sets
 from evals.store import Document, Store
-from functions.ask import cite, prompt, support
+from functions.ask import prompt, support
+from functions.ask.citing.verify import verify
 from functions.ask.retrieve import Retrieved, retrieve
 from functions.ingest.chunk import split_chunks
 from functions.ingest.extract import document as extracted
@@ -298,7 +299,7 @@ def extract(question: str, got: Retrieved) -> tuple[list[str], UUID | None, floa
     started = perf_counter()
     drafted = Extractive().complete(asked, seconds=_SECONDS)
     took = perf_counter() - started
-    verified = cite.verify(drafted.text, passages, {one.marker: one.content for one in passages})
+    verified = verify(drafted.text, passages, {one.marker: one.content for one in passages})
     first = next((passages[span.marker - 1].source_id for span in verified.spans), None)
     return verified.text.splitlines(), first, took * 1000
 

@@ -115,7 +115,8 @@ def test_pure_steps_import_no_io() -> None:
         "functions/ingest/extract/blocks.py",
         "functions/webhooks/stripe_events.py",
     ]
-    pure += [f"functions/ask/{name}.py" for name in ("rank", "prompt", "cite", "support")]
+    pure += [f"functions/ask/{name}.py" for name in ("rank", "prompt", "support", "harmless")]
+    pure += [str(path.relative_to(ROOT)) for path in (ROOT / "functions/ask/citing").glob("*.py")]
     io = ("minirag.runtime.db", "minirag.runtime.blobs", "minirag.runtime.queue", "psycopg", "boto3", "socket", "os")
     for name in pure:
         for module in _imports(ROOT / name):

@@ -7,7 +7,8 @@ from time import perf_counter
 from typing import Final
 from uuid import UUID
 
-from functions.ask import cite, prompt, spend, support
+from functions.ask import prompt, spend, support
+from functions.ask.citing.verify import Verified, verify, without_markers
 from functions.ask.harmless import harmless
 from functions.ask.question import Question
 from functions.ask.rank import Candidate, Fusion
@@ -165,7 +166,7 @@ def _worth_asking(evidence: Evidence, provider: Provider) -> bool:
     return not support.hopeless(evidence.signals)
 
 
-def _verify(caller: Caller, draft: str, evidence: Evidence) -> tuple[cite.Verified, list[Citation]]:
+def _verify(caller: Caller, draft: str, evidence: Evidence) -> tuple[Verified, list[Citation]]:
     """Check the draft's citations against the canonical text, read again from the store."""
     chunks = {marker: chunk for marker, (_, chunk) in enumerate(evidence.shown, 1)}
     stored: dict[int, texts.Slice] = {}
@@ -176,7 +177,7 @@ def _verify(caller: Caller, draft: str, evidence: Evidence) -> tuple[cite.Verifi
                 for marker, chunk in chunks.items()
             }
     passages = evidence.prompt.passages if evidence.prompt else ()
-    verified = cite.verify(draft, passages, {marker: one.text for marker, one in stored.items()})
+    verified = verify(draft, passages, {marker: one.text for marker, one in stored.items()})
     citations = []
     for span in verified.spans:
         chunk = chunks[span.marker]
@@ -198,7 +199,7 @@ def _verify(caller: Caller, draft: str, evidence: Evidence) -> tuple[cite.Verifi
 
 
 def _no_answer(retrieved: Retrieved) -> str:
-    names = (cite.without_markers(chunk.source_name) for _, chunk in retrieved.found)
+    names = (without_markers(chunk.source_name) for _, chunk in retrieved.found)
     nearest = list(dict.fromkeys(names))[:_NEAREST]
     if not nearest:
         return "I don't know: there is nothing in the documents about this."

@@ -53,10 +53,10 @@ class _Logistic:
 
 
 # Fitted by `python -m evals.answering --fit`; docs/decisions/0006 has the figures and the curve.
-_WITH_MEANING: Final = _Logistic(-15.3, 3.7, 10.32, 0, 27.59, 0.5)
-_KEYWORD_ONLY: Final = _Logistic(-6.39, 0.0, 23.97, 0, 0.0, 0.25)
+_WITH_MEANING: Final = _Logistic(-9.0, 8.9, 3.5, 5.0, 11.7, 0.35)
+_KEYWORD_ONLY: Final = _Logistic(-6.5, 15.4, 2.5, 7.2, 0.0, 0.17)
 # Below this probability not even a language model need be asked.
-_HOPELESS: Final = 0.01
+_HOPELESS: Final = 0.015
 
 # The model whose cosines the weights are for; those of others have another scale.
 FITTED_MODEL: Final = "all-MiniLM-L6-v2-int8"

@@ -8,7 +8,7 @@ import pytest
 
 from evals.answered import PLACE, load
 from evals.citing import FALSE, SET, TRUE, Case, by_kind, cases, chosen, curve, held, restated, strengths
-from functions.ask.trace import RULE, Rule
+from functions.ask.citing.trace import RULE, Rule
 
 ARTICLES = {
     "Ships": [

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from functions.ask.cite import Verified, verify, without_markers
+from functions.ask.citing.verify import Verified, verify, without_markers
 from minirag.knowledge.llm import Passage
 
 ONE = "The lighthouse of Alexandria\nstood on Pharos. It was a hundred metres high."

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.ask.figures import numbers, told, values
+from functions.ask.citing.figures import numbers, told, values
 
 
 @pytest.mark.parametrize(

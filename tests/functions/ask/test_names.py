@@ -2,7 +2,7 @@
 
 import pytest
 
-from functions.ask.names import known, names
+from functions.ask.citing.names import known, names
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,10 @@ _WORD: Final = regex.compile(
 )
 _MAX_TERM: Final = 64
 
+_STOP_WORDS: Final = Path(__file__).parent / "stopwords"
+# The languages whose stop words are known.
+STOPPED: Final = tuple(sorted(path.stem for path in _STOP_WORDS.glob("*.txt")))
+
 
 def analysis_of(language: str | None) -> str:
     """The analysis for a language tag like en-GB (BCP 47): a key of STEMMERS, or UNSTEMMED; DEFAULT for None."""
@@ -99,7 +103,7 @@ def query_terms(question: str, languages: Sequence[str]) -> list[str]:
 @lru_cache(maxsize=65536)
 def _term(word: str, language: str, stop: bool) -> str | None:
     folded = word.casefold().replace("’", "'")[:_MAX_TERM]
-    if stop and folded in _stop_words(language):
+    if stop and folded in stop_words(language):
         return None
     stemmer = _stemmer(language)
     return folded if stemmer is None else str(stemmer.stemWord(folded)) or folded
@@ -111,8 +115,9 @@ def _stemmer(language: str) -> "Stemmer.Stemmer | None":
 
 
 @cache
-def _stop_words(language: str) -> frozenset[str]:
-    path = Path(__file__).parent / "stopwords" / f"{language}.txt"
+def stop_words(language: str) -> frozenset[str]:
+    """The words of a language, case folded, that are not searched; none if it is not one of STOPPED."""
+    path = _STOP_WORDS / f"{language}.txt"
     return frozenset(path.read_text("utf-8").split()) if path.is_file() else frozenset()
 
 

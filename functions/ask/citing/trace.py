@@ -14,7 +14,7 @@ from itertools import pairwise
 from math import log
 from typing import Final
 
-from functions.ask import figures, names
+from functions.ask.citing import figures, names
 from minirag.knowledge.lexical.analyzer import words
 from minirag.knowledge.llm import Passage
 from minirag.knowledge.sentences import sentences
@@ -175,6 +175,19 @@ class Evidence:
         if not said and (not held or self._weigh(terms) < _TOGETHER * claim.weight):
             return []
         return [nearest.span for nearest in near if nearest in held] if self.vouch(claim, held) else []
+
+    def point(self, claim: Claim, markers: Iterable[int]) -> list[Span]:
+        """What of the passages of `markers` is nearest to a claim in another language, if they have its numbers.
+
+        The whole passage where not even a name is common to both.
+        """
+        spans = []
+        for marker in markers:
+            read = self._read.get(marker)
+            if read is not None and figures.told(claim.numbers, figures.values(f"{read.title}\n{read.content}")):
+                near = self.nearest(claim, marker)
+                spans.append(near.span if near else _span(marker, read.content, 0, len(read.content)))
+        return spans
 
     def nearest(self, claim: Claim, marker: int) -> Nearest | None:
         """What passage `marker` says word for word, else the most similar part of it; None if nothing is alike."""

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Final
 
-from functions.ask import markers
-from functions.ask.markers import Mark, without_markers
-from functions.ask.trace import Evidence, Span
+from functions.ask.citing import markers
+from functions.ask.citing.foreign import foreign
+from functions.ask.citing.markers import Mark, without_markers
+from functions.ask.citing.trace import Evidence, Span
 from minirag.knowledge.llm import Passage
 from minirag.knowledge.sentences import sentences
 
@@ -29,6 +30,8 @@ class Verified:
     """An answer with only markers that hold, and their quotes in the order of its sentences.
 
     `score` is the share of its sentences that a citation supports, 0..1; `unsupported` are the others, without markers.
+    Of an answer in another language than its passages only numbers can be compared: its markers stay where those hold,
+    and what was not traced does not count as supported.
     """
 
     text: str
@@ -67,8 +70,13 @@ def verify(draft: str, passages: Sequence[Passage], stored: Mapping[int, str]) -
             before = []
         else:
             before.append(sentence)
-    spans = dict.fromkeys(span for sentence in found for span in sentence.spans)
     unsupported = [sentence.text for sentence in found if not sentence.spans]
+    adrift = any(sentence.marks and not sentence.spans for sentence in found)
+    if adrift and foreign(bare, [passage.content for passage in passages]):
+        # What cannot be compared is not called supported, nor are its sources taken from it.
+        for sentence in found:
+            _point(sentence, evidence)
+    spans = dict.fromkeys(span for sentence in found for span in sentence.spans)
     return Verified(
         text=markers.put(bare, [mark for sentence in found for mark in sentence.kept]).strip(),
         spans=list(spans),
@@ -99,6 +107,16 @@ def _assign(found: Sequence[_Sentence], marks: Sequence[Mark], bare: str) -> Non
         opens = line_begins and bare[mark.at : mark.at + 1] not in ("", "\n") and at < len(found)
         if found:
             found[at if opens or at == 0 else at - 1].marks.append(mark)
+
+
+def _point(sentence: _Sentence, evidence: Evidence) -> None:
+    """Let the marks of a sentence that was traced nowhere stand for what is nearest to it in their passages."""
+    if sentence.spans or not sentence.marks:
+        return
+    numbers = dict.fromkeys(number for mark in sentence.marks for number in mark.numbers)
+    sentence.spans = evidence.point(evidence.claim(sentence.text), numbers)
+    holding = {span.marker for span in sentence.spans}
+    sentence.kept = [kept for mark in sentence.marks if (kept := mark.only(holding)).numbers]
 
 
 def _check(sentence: _Sentence, before: Sequence[_Sentence], evidence: Evidence) -> None:
