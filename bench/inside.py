@@ -9,7 +9,7 @@ import httpx
 
 from bench.asker import Call
 from bench.spans import REST, Spans, watched
-from functions.ask import answer, compose, embedded, prompt, retrieve, spend, support
+from functions.ask import answer, compose, embedded, prompt, retrieve, routes, spend, support
 from functions.ask.bodies import AskOut
 from minirag.knowledge.lexical import search as lexical
 from minirag.knowledge.llm import fail_over
@@ -32,7 +32,7 @@ GIVEN: Final[Places] = {
     "cache": [(answer, "_key"), (single_flight, "once")],
     "unpack": [(_packed, "validate_json")],
     "record": [(answer, "record")],
-    "body out": [(AskOut, "of"), (AskOut, "model_dump_json")],
+    "body out": [(AskOut, "of"), (routes, "written")],
     "log lines": [(telemetry, "begin"), (telemetry, "bind"), (telemetry, "event")],
 }
 # What making one takes beside.

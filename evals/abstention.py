@@ -16,7 +16,7 @@ WORDS: Final = "keyword only"
 
 FEATURES: Final = ("keyword_share", "together", "phrase", "cosine")
 # Of the answerable questions of a corpus, on the mean of the corpora: refused where the threshold is set, and called
-# hopeless. Other articles are harder than those that are fitted on, and three times as many may be refused of them.
+# hopeless. Little more is refused falsely from there on for a while, and much more of what was left out.
 FALSELY: Final = {MEANING: 0.022, WORDS: 0.018}
 HOPELESS: Final = 0.0005
 _PROBABILITIES: Final = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 0.9)

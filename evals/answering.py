@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> None:
     unseen = frozenset(leftout.load(sets.SHIPPED).paragraphs)
     with store() as database:
         seen = squad(database, articles)
-        others = elsewhere(database)
+        others = elsewhere(database) if name == SET else []
     tested = [one for one in seen if one.article in unseen]
     fitting = [one for one in seen if one.article not in unseen]
     if _FIT in arguments and fitting:

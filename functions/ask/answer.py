@@ -39,7 +39,8 @@ def answer(caller: Caller, question: Question, *, seconds: float) -> Given:
     providers = choose_providers(settings.current(), question.provider, question.model)
 
     def work() -> Done:
-        made = compose(caller, question, providers, seconds=seconds)
+        # Whoever takes the place of one that died has waited for it.
+        made = compose(caller, question, providers, seconds=seconds - (perf_counter() - started))
         whole = made.provider == providers[0].name and not made.degraded
         return Done(_packed.dump_json(made), _KEPT_SECONDS if whole else _KEPT_MAKESHIFT_SECONDS)
 

@@ -1,12 +1,13 @@
 """What the question API takes and gives."""
 
-from dataclasses import asdict
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from functions.ask.compose import Citation
 from functions.ask.explain import Explanation, Outcome
 from functions.ask.given import Given, Receipt
 from functions.ask.rank import Candidate
@@ -84,20 +85,23 @@ class AskIn(QuestionIn):
     model: Annotated[Text, Field(max_length=128)] | None = None
 
 
-class SourceOut(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceOut:
     name: str
     type: str | None
     uri: str
 
 
-class RanksOut(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RanksOut:
     """Where the chunk stood in each list, from 1; None if it was not among the candidates there."""
 
     keyword: int | None
     vector: int | None
 
 
-class ChunkOut(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkOut:
     """A passage: `content` is the source's canonical text[start:end]."""
 
     id: UUID
@@ -127,7 +131,8 @@ class ChunkOut(BaseModel):
         )
 
 
-class CitationOut(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CitationOut:
     """What a marker of the answer stands for: `quote` is the source's canonical text[start:end]."""
 
     marker: int
@@ -140,8 +145,23 @@ class CitationOut(BaseModel):
     end: int
     quote: str
 
+    @classmethod
+    def of(cls, citation: Citation) -> "CitationOut":
+        return cls(
+            marker=citation.marker,
+            chunk_id=citation.chunk_id,
+            source_id=citation.source_id,
+            name=citation.name,
+            page=citation.page,
+            section=citation.section,
+            start=citation.start,
+            end=citation.end,
+            quote=citation.quote,
+        )
 
-class UsageOut(BaseModel):
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageOut:
     """What this answer took: `cost_usd` all of it, `function_usd` of it the function's time.
 
     `saved_usd`: what the models would have taken, had the answer not been there already.
@@ -168,7 +188,8 @@ class UsageOut(BaseModel):
         )
 
 
-class StandingOut(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandingOut:
     """The best chunk of a document in a list: `chunk` is its number in the document, `rank` counts from 1."""
 
     chunk: int
@@ -188,7 +209,8 @@ class StandingOut(BaseModel):
         )
 
 
-class ExplanationOut(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExplanationOut:
     """What became of a document, and where it stands by words, by meaning and after fusion."""
 
     source_id: UUID
@@ -212,14 +234,16 @@ class ExplanationOut(BaseModel):
         )
 
 
-class SearchOut(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchOut:
     chunks: list[ChunkOut]
     count: int
     explanation: ExplanationOut | None
     request_id: str
 
 
-class AskOut(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskOut:
     """An answer.
 
     `score` is the supported share of its sentences, `unsupported` are the others; `answerability` how likely it is
@@ -248,7 +272,7 @@ class AskOut(BaseModel):
             answer_id=given.id,
             answer=answer.text,
             outcome=answer.outcome,
-            citations=[CitationOut(**asdict(citation)) for citation in answer.citations],
+            citations=[CitationOut.of(citation) for citation in answer.citations],
             score=round(answer.score, 4),
             answerability=None if answer.answerability is None else round(answer.answerability, 4),
             unsupported=answer.unsupported,

@@ -12,7 +12,7 @@ from functions.ask.bodies import AskIn, AskOut, ChunkOut, ExplanationOut, Questi
 from functions.ask.explain import explain
 from functions.ask.question import Question
 from minirag.knowledge.filters import Filters
-from minirag.runtime.http import add_header, described, remaining_seconds
+from minirag.runtime.http import add_header, described, remaining_seconds, written
 from minirag.tenancy.access import body_of, needs
 from minirag.tenancy.identity import Caller
 from minirag.tenancy.roles import READ
@@ -30,8 +30,7 @@ async def ask(
     question = _question(body, provider=body.provider, model=body.model)
     given = path.answer(caller, question, seconds=remaining_seconds(request))
     add_header(request, "X-Cache", given.cached)
-    # Written at once: FastAPI would check again what has just been made.
-    return Response(AskOut.of(given, request.state.request_id).model_dump_json(), media_type="application/json")
+    return written(AskOut.of(given, request.state.request_id))
 
 
 @app.post("/api/v1/search", response_model=SearchOut, openapi_extra=described(SearchIn, form=True))
@@ -39,19 +38,20 @@ async def search(
     request: Request,
     caller: Annotated[Caller, needs(READ, body=SearchIn, counted=True)],
     body: Annotated[SearchIn, body_of(SearchIn)],
-) -> SearchOut:
+) -> Response:
     """Find the passages that an answer would rest on."""
     question = _question(body)
     retrieved = compose.search(caller, question, seconds=remaining_seconds(request))
     spend.count_search(caller, retrieved)
     explanation = explain(caller, question.filters, retrieved, body.explain.source_id) if body.explain else None
     chunks = [ChunkOut.of(candidate, chunk) for candidate, chunk in retrieved.found]
-    return SearchOut(
+    found = SearchOut(
         chunks=chunks,
         count=len(chunks),
         explanation=ExplanationOut.of(explanation) if explanation else None,
         request_id=request.state.request_id,
     )
+    return written(found)
 
 
 def _question(body: QuestionIn, *, provider: str | None = None, model: str | None = None) -> Question:

@@ -1,6 +1,6 @@
 """Answerability: whether what was retrieved can answer the question at all. Pure.
 
-Signals of the passage that was ranked first, for the best of many passages has something of every question: how near
+Judged by the passage that was ranked first, for among many passages some will have something of any question: how near
 it is in meaning, and of the question's terms, weighted by rarity, which share of the attainable BM25 score it reaches,
 which share it holds close together, and which share of their pairs stand side by side as they do in the question.
 """
@@ -52,7 +52,7 @@ class _Logistic:
     threshold: float
 
 
-# Fitted by `python -m evals.answering --fit`; docs/decisions/0006 has the figures and the curve.
+# Fitted by `python -m evals.answering --fit`, thresholds from its curve: docs/decisions/0006.
 _WITH_MEANING: Final = _Logistic(-9.0, 8.9, 3.5, 5.0, 11.7, 0.35)
 _KEYWORD_ONLY: Final = _Logistic(-6.5, 15.4, 2.5, 7.2, 0.0, 0.17)
 # Below this probability not even a language model need be asked.

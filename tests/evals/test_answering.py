@@ -86,16 +86,36 @@ def test_each_question_is_asked_once_with_its_article_and_once_without(database:
     assert min(share[True]) > max(share[False])
 
 
-def test_a_small_corpus_has_as_many_chunks_as_it_should_and_questions_about_their_text_alone(
+def test_a_small_corpus_has_as_many_chunks_as_it_should_and_is_about_one_article_or_the_next(
     database: Store, rivers: Articles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(leftout.SIZES, 1, 2)
+    monkeypatch.setitem(leftout.SIZES, 1, 1)
     seen = leftout.small(database, rivers, None, 1)
-    assert {one.corpus for one in seen} == {"1 chunk"}
-    assert {one.chunks for one in seen} == {1}
-    # A corpus is one article here, so that three are left out of it.
-    assert sum(not one.inside for one in seen) > sum(one.inside for one in seen) > 0
+    assert {(one.corpus, one.chunks) for one in seen} == {("1 chunk", 1)}
+    inside, outside = ({one.article for one in seen if one.inside is there} for there in (True, False))
+    assert len(inside) == 1
+    assert outside == rivers.paragraphs.keys() - inside
     assert leftout.small(database, rivers, None, 8) == []
+
+
+def test_a_small_corpus_is_asked_of_the_text_that_is_in_it(database: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(leftout.SIZES, 1, 2)
+    paragraphs = {
+        name: [
+            Source(f"{name}{at}", name, " ".join(f"{name} {at} kept ledger {line} by hand." for line in range(40)))
+            for at in range(3)
+        ]
+        for name in ("Alma", "Bela")
+    }
+    asked = [
+        Question(f"Which ledger did {one.title} keep?", one.title, one.id, ("by hand",), answerable=True)
+        for each in paragraphs.values()
+        for one in each
+    ]
+    seen = leftout.small(database, Articles("ledgers", "en", paragraphs, asked), None, 1)
+    # A chunk holds one of three paragraphs whole.
+    assert sum(one.inside for one in seen) <= 2
+    assert sum(not one.inside for one in seen) == 6
 
 
 def test_the_shipped_sample_can_be_asked() -> None:

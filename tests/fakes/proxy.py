@@ -23,12 +23,14 @@ class Proxy:
         self._ended = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
-        self._threads = {threading.Thread(target=self._accept, daemon=True)}
-        for thread in self._threads:
-            thread.start()
+        self._threads: set[threading.Thread] = set()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     def close(self) -> None:
         self._ended.set()
+        # First the one that makes the others.
+        self._accepting.join(5)
         for thread in self._threads:
             thread.join(5)
         self._listener.close()

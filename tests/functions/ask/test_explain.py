@@ -108,7 +108,7 @@ def test_a_document_that_could_not_be_read_is_told_to_have_no_passages(
 def test_without_any_vector_a_document_without_the_words_is_told_not_to_match(
     api: httpx.Client, tenant: TestTenant, ids: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("functions.ask.answer.choose_embedder", lambda *_: None)
+    monkeypatch.setattr("functions.ask.compose.choose_embedder", lambda *_: None)
     told = explain(api, tenant, ids["Taxes"])
     assert told["outcome"] == "no_match"
     assert told["vector"] is None

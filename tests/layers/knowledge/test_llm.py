@@ -448,7 +448,7 @@ def test_another_provider_takes_over_from_one_that_fails(
     completion = fail_over.complete([first.provider(), second.provider()], PROMPT, seconds=seconds)
     assert (completion.provider, completion.model) == (second.name, second.model)
     assert completion.text == "Employees get 25 days. [1]"
-    codes = {401: "model_key_rejected", 429: "model_rate_limited", "delay": "out_of_time"}
+    codes = {401: "model_key_rejected", 429: "model_rate_limited", "delay": "out_of_time", "length": "model_spent"}
     expected = (first.name, second.name, codes.get(failing, "unavailable"))
     assert logged(caplog, "ask.failed_over", "provider", "to", "code") == [expected]
     assert "test-key" not in "".join(str(vars(record)) for record in caplog.records)

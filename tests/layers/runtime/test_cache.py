@@ -248,7 +248,7 @@ def test_a_call_interrupted_at_any_line_never_swaps_answers(
     pause_seconds: float,
     connected: bool,
 ) -> None:
-    step = count(23, 1)
+    step = count(41, 1)
     cancelled, line = 0, 1
     while True:
         proxy.pause_seconds = 0.0

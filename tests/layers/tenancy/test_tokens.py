@@ -71,11 +71,11 @@ def test_a_session_token_says_who_until_when_for_whom_and_by_which_key() -> None
 
 
 def test_a_sign_in_comes_back_as_it_was_signed_for_ten_minutes() -> None:
-    token = tokens.sign_login(LOGIN, [NEW], issuer=ISSUER, now=NOW)
+    token = tokens.sign_login(LOGIN, [NEW], issuer=ISSUER, now=datetime.now(UTC))
     assert tokens.read_login(token, [NEW], issuer=ISSUER) == LOGIN
     claims = part(token, 1)
     assert claims["exp"] - claims["iat"] == 600
-    over = tokens.sign_login(LOGIN, [NEW], issuer=ISSUER, now=NOW - timedelta(seconds=601))
+    over = tokens.sign_login(LOGIN, [NEW], issuer=ISSUER, now=datetime.now(UTC) - timedelta(seconds=601))
     with pytest.raises(BadToken):
         tokens.read_login(over, [NEW], issuer=ISSUER)
 
@@ -105,11 +105,17 @@ def test_without_keys_nothing_is_read() -> None:
 
 
 def test_a_sign_in_is_no_session_and_a_session_no_sign_in() -> None:
-    refused(tokens.sign_login(LOGIN, [NEW], issuer=ISSUER, now=NOW))
+    refused(tokens.sign_login(LOGIN, [NEW], issuer=ISSUER, now=datetime.now(UTC)))
     with pytest.raises(BadToken):
         tokens.read_login(TOKEN, [NEW], issuer=ISSUER)
     # Not even one that has all that the other needs, and is as short.
-    short = {"state": "s", "nonce": "n", "verifier": "v", "return_to": "/", "exp": int(NOW.timestamp()) + 600}
+    short = {
+        "state": "s",
+        "nonce": "n",
+        "verifier": "v",
+        "return_to": "/",
+        "exp": int(datetime.now(UTC).timestamp()) + 600,
+    }
     with pytest.raises(BadToken):
         tokens.read_login(signed(**short), [NEW], issuer=ISSUER)
     assert tokens.read_login(signed(**short, aud="minirag-login"), [NEW], issuer=ISSUER).state == "s"

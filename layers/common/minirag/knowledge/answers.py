@@ -68,8 +68,6 @@ WHERE workspace_id = %s AND answer_id = %s ORDER BY created_at, user_id
 """
 _EMPTY: Final = "SELECT empty_answers(%s)"
 _FORGET: Final = "SELECT forget_answers(%s, %s)"
-# A line lost when the database's server crashes is no harm; waiting for the disk at every question would be.
-_ASYNCHRONOUS: Final = "SET LOCAL synchronous_commit = off"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +127,6 @@ def record(
     tx: Connection, workspace_id: UUID, answer: Logged, *, api_key_id: UUID | None, source_ids: Sequence[UUID]
 ) -> None:
     """Keep an answer; `source_ids` are the documents that it was made from."""
-    tx.execute(_ASYNCHRONOUS)
     values = {name: getattr(answer, name) for name in Logged.__slots__ if name != "created_at"}
     values |= {name: Jsonb(values[name]) for name in ("filters", "passages", "citations", "unsupported", "timings")}
     values |= {"workspace_id": workspace_id, "api_key_id": api_key_id, "source_ids": list(source_ids)}

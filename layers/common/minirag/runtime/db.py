@@ -32,6 +32,15 @@ SELECT set_config('app.workspace_id', %s, true),
        set_config('app.operator', %s, true),
        set_config('app.workspace_admin', %s, true)
 """
+# The same, in a transaction whose commit nobody waits for until it is on the server's disk.
+_SET_TENANT_LOOSELY: Final = """
+SELECT set_config('app.workspace_id', %s, true),
+       set_config('app.organization_id', %s, true),
+       set_config('app.user_id', %s, true),
+       set_config('app.operator', %s, true),
+       set_config('app.workspace_admin', %s, true),
+       set_config('synchronous_commit', 'off', true)
+"""
 
 _connection: Connection | None = None
 
@@ -85,12 +94,14 @@ def _connect() -> Connection:
     )
 
 
-def _begin(connection: Connection, tenant: Tenant, begin: LiteralString) -> None:
+def _begin(
+    connection: Connection, tenant: Tenant, begin: LiteralString, set_tenant: LiteralString = _SET_TENANT
+) -> None:
     connection.execute(begin)
     ids = (tenant.workspace_id, tenant.organization_id, tenant.user_id)
     named = ["" if one is None else str(one) for one in ids]
     switches = ["on" if one else "" for one in (tenant.operator, tenant.workspace_admin)]
-    connection.execute(_SET_TENANT, [*named, *switches], prepare=True)
+    connection.execute(set_tenant, [*named, *switches], prepare=True)
 
 
 @contextmanager
@@ -143,15 +154,16 @@ def snapshot(tenant: Tenant) -> Iterator[Connection]:
 
 @contextmanager
 def batch(tenant: Tenant) -> Iterator[Connection]:
-    """As `transaction`, for writing without reading: all statements are sent in one go and answered in one round trip.
+    """As `transaction`, for writing without reading what is no harm to lose if the database's server crashes.
 
-    An error of a statement shows at the end of the block, and then nothing of it has happened.
+    All statements are sent in one go and answered in one round trip, which does not wait for the server's disk. An
+    error of a statement shows at the end of the block, and then nothing of it has happened.
     """
     with _lost_is_unavailable():
         connection = _open()
         try:
             with connection.pipeline():
-                _begin(connection, tenant, _BEGIN)
+                _begin(connection, tenant, _BEGIN, _SET_TENANT_LOOSELY)
                 yield connection
                 connection.execute(_COMMIT)
         except BaseException:
