@@ -137,6 +137,8 @@ def store(**more: str) -> Iterator[Store]:
         before = dict(os.environ)
         os.environ.update(MINIRAG_DATABASE_URL=postgres.app_url, **more)
         settings.current.cache_clear()
+        # That of another database, if there was one.
+        db.close()
         try:
             yield Store(postgres)
         finally:

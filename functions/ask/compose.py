@@ -112,7 +112,7 @@ def gather(caller: Caller, question: Question, provider: Provider, *, seconds: f
     asked = prompt.build(
         question.query, passages, weights, retrieved.language, room=provider.room, count=provider.count
     )
-    cosine = retrieved.cosine if retrieved.embedding_model == support.FITTED_MODEL else None
+    cosine = retrieved.found[0][0].vector_score if retrieved.embedding_model == support.FITTED_MODEL else None
     contents = [passage.content for passage in passages]
     signals = support.signals(question.query, contents, retrieved.statistics, cosine, retrieved.language)
     return Evidence(retrieved, asked, signals)

@@ -40,8 +40,7 @@ class Retrieved:
 
     `candidates` are all that were fused, by their numbers in `chunks`. `asked` are the terms that were searched, and
     `vector` the question's, None if nothing was searched by meaning. `language` is the one the question is taken to be
-    in; `statistics` are of its terms in the workspace; `cosine` is the nearest chunk's, None without a vector.
-    `degraded`: embedding the question failed.
+    in; `statistics` are of its terms in the workspace. `degraded`: embedding the question failed.
     """
 
     found: list[tuple[Candidate, Chunk]]
@@ -51,7 +50,6 @@ class Retrieved:
     vector: NDArray[np.float32] | None
     language: str
     statistics: Statistics
-    cosine: float | None
     embedding_model: str | None
     embedding_tokens: int
     degraded: bool
@@ -110,7 +108,6 @@ def retrieve(
         vector=vector if by_meaning is not None else None,
         language=language,
         statistics=by_keyword.statistics,
-        cosine=float(by_meaning.cosines[0]) if by_meaning and by_meaning.count else None,
         embedding_model=embedder.model if embedder and by_meaning is not None else None,
         embedding_tokens=tokens,
         degraded=degraded,

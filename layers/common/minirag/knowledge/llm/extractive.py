@@ -1,6 +1,6 @@
 """Answers without a model: the sentences of the passages that say most about the question, word for word.
 
-`python -m evals.answering` measures them; docs/decisions/0005 and 0006 have the figures.
+`python -m evals.answering` measures them; docs/decisions/0006 has the figures.
 """
 
 import re
