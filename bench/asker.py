@@ -46,6 +46,7 @@ _CORES: Final = sorted(os.sched_getaffinity(0))
 _WINDOWS: Final = 3  # in which MiniLM reads a chunk of this length
 # Between a question and the chunk that its words find first; that of real pairs lies about there.
 _COSINE: Final = 0.6
+_LONGEST: Final = 300  # characters of a question
 _URL: Final = "https://bench/api/v1/ask"
 _PER_MINUTE: Final = "100000000"
 _QUOTA: Final = """
@@ -53,6 +54,11 @@ INSERT INTO workspace_quota_settings
     (workspace_id, chunk_limit, storage_bytes_limit, request_limit_per_day, cost_limit_usd_a_month)
 SELECT id, 10000000, 1000000000000, 100000000, 100000 FROM workspaces
 """
+
+
+def draw_questions(wanted: int, *, seed: int = SEED) -> list[str]:
+    """Different questions, none longer than people ask; the same for the same seed."""
+    return [one for one in sentences.load().questions(wanted * 2, seed=seed) if len(one) <= _LONGEST][:wanted]
 
 
 class Call:
@@ -172,7 +178,8 @@ def documents(
     Each chunk has `windows` vectors of `dimension`.
     """
     encoding = tiktoken.get_encoding("cl100k_base")
-    lengths = [len(tokens) + 1 for tokens in encoding.encode_ordinary_batch(list(texts.sentences))]
+    # Each begins with the blank that is before it in a passage.
+    lengths = [len(tokens) for tokens in encoding.encode_ordinary_batch([f" {one}" for one in texts.sentences])]
     clusters = Clusters(dimension)
     for number, first in enumerate(range(0, size, PASSAGES)):
         rng = np.random.default_rng([seed, number])

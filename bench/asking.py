@@ -19,8 +19,8 @@ from typing import Any, Final
 import numpy as np
 import redis
 
-from bench import inside, texts
-from bench.asker import Asker, Call, asking, environment, openai
+from bench import inside
+from bench.asker import Asker, Call, asking, draw_questions, environment, openai
 from bench.engine import forgotten
 from bench.results import timed
 from bench.spans import Spans
@@ -82,7 +82,7 @@ def _cached(asker: Asker, rounds: int) -> None:
 
 def _made(asker: Asker, rounds: int) -> None:
     """Answers that have to be made; the question's vector is known."""
-    questions = texts.load().questions(_MADE + _WARM_UP)
+    questions = draw_questions(_MADE + _WARM_UP)
     asker.know(questions)
     print(f"\n{_MADE} answers made, the vectors of their questions known; best of {rounds} rounds")
     _made_by(asker, questions, rounds, "extractive", most=30)
@@ -122,7 +122,7 @@ def _made_by(asker: Asker, questions: Sequence[str], rounds: int, provider: str,
 
 def _outage(asker: Asker, _: int) -> None:
     """What it adds to a question that Redis is gone: beside the same without any Redis, question by question."""
-    questions = texts.load().questions(_OUTAGES * (_AFTER + 1), seed=7)
+    questions = draw_questions(_OUTAGES * (_AFTER + 1), seed=7)
     asker.know(questions)
     calls = [asker.call(question) for question in questions]
     with environment(MINIRAG_REDIS_URL=""):
@@ -172,7 +172,7 @@ def _signal(asker: Asker, number: signal.Signals) -> None:
 
 def _answered(asker: Asker, wanted: int) -> list[Call]:
     """Questions that have an answer, with citations; asked once, so it is there."""
-    questions = texts.load().questions(_TRIES)
+    questions = draw_questions(_TRIES)
     asker.know(questions)
     calls = []
     for question in questions:

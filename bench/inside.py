@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 from unittest import mock
 
-import httpx
+import httpx2
 
 from bench.asker import Call
 from bench.spans import REST, Spans, watched
@@ -64,7 +64,7 @@ def watching(spans: Spans, places: Places) -> Iterator[None]:
 @contextmanager
 def sending(spans: Spans) -> Iterator[None]:
     """Within, HTTP to a model is told apart from its provider; a thread beside the one that waits for it sends."""
-    with mock.patch.object(httpx.Client, "send", spans.beside(HTTP, PROVIDER, httpx.Client.send)):
+    with mock.patch.object(httpx2.Client, "send", spans.beside(HTTP, PROVIDER, httpx2.Client.send)):
         yield
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import redis
 
 from bench import inside, texts
-from bench.asker import Asker, asking, documents
+from bench.asker import Asker, asking, documents, draw_questions
 from bench.texts import SEED
 from evals.store import Document
 
@@ -87,7 +87,7 @@ def main() -> int:
 
 
 def _measured(asker: Asker, length: int) -> None:
-    questions = texts.load().questions(DISTINCT)
+    questions = draw_questions(DISTINCT)
     asker.know(questions)
     print(f"\nHits through the handler, {PROMISED.per_hour:,} questions an hour; a document every so many questions")
     _heading("exponent", EVERY)

@@ -242,8 +242,8 @@ def test_a_leader_that_lost_its_lease_publishes_nothing_and_frees_no_lock_of_ano
 
 
 def test_work_that_is_longer_than_the_lease_is_still_done_once(tag: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(single_flight, "_LEASE_MS", 750)
-    work = Work(1.6)
+    monkeypatch.setattr(single_flight, "_LEASE_MS", 2400)
+    work = Work(3.6)
     assert kinds(crowd(tag, work, threads=6)) == {"miss": 1, "shared": 5}
     assert work.executions == 1
 
