@@ -105,9 +105,12 @@ synth: layers ## Synthesize the CloudFormation template into cdk.out
 	@$(PY) -m infra.app
 
 .PHONY: bench
-bench: $(VENV)/.test .build/.ranks ## Measure: cold starts, retrieval beside its peers; half an hour
+bench: $(VENV)/.test .build/.ranks ## Measure: starts, asking, retrieval beside its peers; an hour
 	@$(PY) -m bench.cold_start
 	@$(PY) -m bench.identity
+	@$(PY) -m bench.asking
+	@$(PY) -m bench.first_ask
+	@$(PY) -m bench.repeated
 	@$(MAKE) --no-print-directory $(PEERS)/.installed || echo "The peers could not be installed."
 	@$(PY) -m bench.retrieval $(ARGS)
 

@@ -125,7 +125,7 @@ def _ask(
         for number, question in enumerate(asked):
             if ingests(workload, number):
                 _ingest(asker)
-            if question in made and number - made[question][0] == workload.per_hour:
+            if question in made and number - made[question][0] >= workload.per_hour:
                 client.delete(made.pop(question)[1])
             took, response = calls[question]()
             there = json.loads(response["body"])["cached"] == "hit"
