@@ -10,7 +10,8 @@ import httpx2
 from bench.asker import Call
 from bench.spans import REST, Spans, watched
 from functions.ask import answer, compose, embedded, prompt, retrieve, routes, spend, support
-from functions.ask.bodies import AskOut
+from functions.ask.given import Given
+from functions.ask.kept import Kept
 from minirag.knowledge.lexical import search as lexical
 from minirag.knowledge.llm import fail_over
 from minirag.knowledge.vectors import search as vectors
@@ -18,7 +19,6 @@ from minirag.runtime import cache, rates, single_flight, telemetry
 from minirag.runtime.single_flight import Cached, Done
 from minirag.tenancy import access
 
-_packed: Final = answer._packed  # noqa: SLF001
 Places = dict[str, list[tuple[Any, str]]]
 
 PROVIDER: Final = "the provider, without HTTP"
@@ -30,9 +30,9 @@ GIVEN: Final[Places] = {
     "identity and quota": [(access, "identify")],
     "body in": [(access, "read_model")],
     "cache": [(answer, "_key"), (single_flight, "once")],
-    "unpack": [(_packed, "validate_json")],
-    "record": [(answer, "record")],
-    "body out": [(AskOut, "of"), (routes, "written")],
+    "unpack": [(Kept, "unpack")],
+    "record": [(routes, "recorded")],
+    "body out": [(Given, "body"), (routes, "json_response")],
     "log lines": [(telemetry, "begin"), (telemetry, "bind"), (telemetry, "event")],
 }
 # What making one takes beside.
@@ -48,7 +48,7 @@ MADE: Final[Places] = GIVEN | {
     PROVIDER: [(fail_over, "complete")],
     "citations": [(compose, "_verify")],
     "output made harmless": [(compose, "harmless")],
-    "pack": [(_packed, "dump_json")],
+    "pack": [(Kept, "of"), (Kept, "pack")],
     "retrieval: transactions and the rest": [(compose, "search")],
     "composition: the rest": [(answer, "compose")],
 }

@@ -1,4 +1,4 @@
-"""The whole way of a question: what was answered before at this generation, or a new answer; kept, and priced."""
+"""The whole way of a question: what was answered before at this generation, or a new answer; and its price."""
 
 import json
 from collections.abc import Sequence
@@ -7,11 +7,10 @@ from time import perf_counter
 from typing import Final
 from uuid import uuid4
 
-from pydantic import TypeAdapter, ValidationError
-
 from functions.ask import prompt
-from functions.ask.compose import Answer, compose
-from functions.ask.given import Given, receipt, record
+from functions.ask.compose import compose
+from functions.ask.given import Given, receipt
+from functions.ask.kept import FORM, Kept
 from functions.ask.question import Question
 from minirag.knowledge.llm import Provider
 from minirag.knowledge.llm.choose import providers as choose_providers
@@ -24,9 +23,8 @@ _KEPT_SECONDS: Final = 3600
 # well again in a moment.
 _KEPT_MAKESHIFT_SECONDS: Final = 10
 
-_packed: Final = TypeAdapter(Answer)
 # What was kept in another form is not found.
-_FORM: Final = sha256(json.dumps(_packed.json_schema(), sort_keys=True).encode()).hexdigest()[:16]
+_FORM: Final = sha256(json.dumps(FORM, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def answer(caller: Caller, question: Question, *, seconds: float) -> Given:
@@ -42,27 +40,25 @@ def answer(caller: Caller, question: Question, *, seconds: float) -> Given:
         # Whoever takes the place of one that died has waited for it.
         made = compose(caller, question, providers, seconds=seconds - (perf_counter() - started))
         whole = made.provider == providers[0].name and not made.degraded
-        return Done(_packed.dump_json(made), _KEPT_SECONDS if whole else _KEPT_MAKESHIFT_SECONDS)
+        return Done(Kept.of(made).pack(), _KEPT_SECONDS if whole else _KEPT_MAKESHIFT_SECONDS)
 
     packed, cached = single_flight.once("query", _key(caller, question, providers), work, seconds=seconds)
     try:
-        answer = _packed.validate_json(packed)
-    except ValidationError:
+        kept = Kept.unpack(packed)
+    except ValueError:
         # It is not ours, or was damaged.
         telemetry.event("ask.unreadable")
-        answer, cached = _packed.validate_json(work().value), "miss"
+        kept, cached = Kept.unpack(work().value), "miss"
     took_ms = (perf_counter() - started) * 1000
-    given = Given(uuid4(), answer, cached, receipt(answer, cached, took_ms), took_ms)
-    record(caller, question, given)
-    telemetry.event(
-        "ask.completed",
+    given = Given(uuid4(), kept, cached, receipt(kept.facts, cached, took_ms), took_ms)
+    telemetry.bind(
         answer_id=str(given.id),
-        outcome=answer.outcome,
+        outcome=kept.facts.outcome,
         cached=cached,
-        provider=answer.provider,
-        chunks=len(answer.found),
-        citations=len(answer.citations),
-        duration_ms=round(took_ms, 1),
+        provider=kept.facts.provider,
+        chunks=kept.facts.chunks,
+        citations=kept.facts.citations,
+        answer_ms=round(took_ms, 1),
     )
     return given
 

@@ -7,9 +7,8 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from functions.ask.compose import Citation
+from functions.ask.compose import Answer, Citation
 from functions.ask.explain import Explanation, Outcome
-from functions.ask.given import Given, Receipt
 from functions.ask.rank import Candidate
 from minirag.knowledge.chunks import Chunk
 from minirag.knowledge.hits import Standing
@@ -132,35 +131,6 @@ class ChunkOut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CitationOut:
-    """What a marker of the answer stands for: `quote` is the source's canonical text[start:end]."""
-
-    marker: int
-    chunk_id: UUID
-    source_id: UUID
-    name: str
-    page: int | None
-    section: str | None
-    start: int
-    end: int
-    quote: str
-
-    @classmethod
-    def of(cls, citation: Citation) -> "CitationOut":
-        return cls(
-            marker=citation.marker,
-            chunk_id=citation.chunk_id,
-            source_id=citation.source_id,
-            name=citation.name,
-            page=citation.page,
-            section=citation.section,
-            start=citation.start,
-            end=citation.end,
-            quote=citation.quote,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class UsageOut:
     """What this answer took: `cost_usd` all of it, `function_usd` of it the function's time.
 
@@ -174,18 +144,6 @@ class UsageOut:
     function_usd: float
     saved_usd: float | None
     prices: str
-
-    @classmethod
-    def of(cls, receipt: Receipt) -> "UsageOut":
-        return cls(
-            prompt_tokens=receipt.prompt_tokens,
-            completion_tokens=receipt.completion_tokens,
-            embedding_tokens=receipt.embedding_tokens,
-            cost_usd=None if receipt.cost_usd is None else float(receipt.cost_usd),
-            function_usd=float(receipt.function_usd),
-            saved_usd=None if receipt.saved_usd is None else float(receipt.saved_usd),
-            prices=receipt.prices,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,45 +200,51 @@ class SearchOut:
     request_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AskOut:
-    """An answer.
+@dataclass(frozen=True, kw_only=True)
+class AnswerOut:
+    """What everybody who asks the same is given."""
 
-    `score` is the supported share of its sentences, `unsupported` are the others; `answerability` how likely it is
-    that the passages answer the question; `outcome` answered or no_answer; `cached` hit, miss or shared.
-    """
-
-    answer_id: UUID
     answer: str
     outcome: str
-    citations: list[CitationOut]
+    citations: list[Citation]
     score: float
     answerability: float | None
     unsupported: list[str]
     provider: str
     model: str
-    cached: str
-    usage: UsageOut
-    request_id: str
     count: int
     chunks: list[ChunkOut]
 
     @classmethod
-    def of(cls, given: Given, request_id: str) -> "AskOut":
-        answer = given.answer
+    def of(cls, answer: Answer) -> "AnswerOut":
         return cls(
-            answer_id=given.id,
             answer=answer.text,
             outcome=answer.outcome,
-            citations=[CitationOut.of(citation) for citation in answer.citations],
+            citations=answer.citations,
             score=round(answer.score, 4),
             answerability=None if answer.answerability is None else round(answer.answerability, 4),
             unsupported=answer.unsupported,
             provider=answer.provider,
             model=answer.model,
-            cached=given.cached,
-            usage=UsageOut.of(given.receipt),
-            request_id=request_id,
             count=len(answer.found),
             chunks=[ChunkOut.of(candidate, chunk) for candidate, chunk in answer.found],
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenOut:
+    """What is this caller's of it."""
+
+    answer_id: UUID
+    cached: str
+    usage: UsageOut
+    request_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskOut(AnswerOut, GivenOut):
+    """An answer.
+
+    `score` is the supported share of its sentences, `unsupported` are the others; `answerability` how likely it is
+    that the passages answer the question; `outcome` answered or no_answer; `cached` hit, miss or shared.
+    """

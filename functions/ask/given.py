@@ -1,14 +1,16 @@
 """An answer as it is given to one caller: what it took, and what is kept of it for them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
 
-from functions.ask.compose import Answer
+from functions.ask.bodies import GivenOut, UsageOut
+from functions.ask.kept import Facts, Kept
 from functions.ask.question import Question
 from minirag.knowledge import answers, cost
-from minirag.runtime import db
+from minirag.runtime import db, fragments
 from minirag.runtime.characters import storable
 from minirag.runtime.single_flight import Cached
 from minirag.tenancy import quotas
@@ -37,70 +39,55 @@ class Given:
     """An answer, whether it was made for this caller (miss), before (hit) or meanwhile (shared), and what that took."""
 
     id: UUID
-    answer: Answer
+    kept: Kept
     cached: Cached
     receipt: Receipt
     duration_ms: float
 
+    def body(self, request_id: str) -> bytes:
+        """The response, an AskOut."""
+        receipt = self.receipt
+        usage = UsageOut(
+            prompt_tokens=receipt.prompt_tokens,
+            completion_tokens=receipt.completion_tokens,
+            embedding_tokens=receipt.embedding_tokens,
+            cost_usd=None if receipt.cost_usd is None else float(receipt.cost_usd),
+            function_usd=float(receipt.function_usd),
+            saved_usd=None if receipt.saved_usd is None else float(receipt.saved_usd),
+            prices=receipt.prices,
+        )
+        own = GivenOut(answer_id=self.id, cached=self.cached, usage=usage, request_id=request_id)
+        return fragments.join(fragments.write(own), self.kept.body)
 
-def receipt(answer: Answer, cached: Cached, duration_ms: float) -> Receipt:
+
+def receipt(facts: Facts, cached: Cached, duration_ms: float) -> Receipt:
     """What an answer took: the models only if they were called for it, the function's time in any case."""
     function_usd, prices = cost.function_usd(duration_ms), cost.version()
     if cached != "miss":
-        return Receipt(0, 0, 0, function_usd, function_usd, answer.model_usd, prices)
-    total = None if answer.model_usd is None else answer.model_usd + function_usd
-    tokens = answer.prompt_tokens, answer.completion_tokens, answer.embedding_tokens
+        return Receipt(0, 0, 0, function_usd, function_usd, facts.model_usd, prices)
+    total = None if facts.model_usd is None else facts.model_usd + function_usd
+    tokens = facts.prompt_tokens, facts.completion_tokens, facts.embedding_tokens
     return Receipt(*tokens, total, function_usd, Decimal(0), prices)
 
 
-def record(caller: Caller, question: Question, given: Given) -> None:
-    """Keep the answer for who asked, and count what it cost."""
-    answer, receipt = given.answer, given.receipt
-    logged = answers.Logged(
+@contextmanager
+def recorded(caller: Caller, question: Question, given: Given) -> Iterator[None]:
+    """Keep the answer for who asked, and count what it cost; what is done within is done while the database does that.
+
+    At the end of the block it is kept. Raises Unavailable then if it is not.
+    """
+    facts, receipt = given.kept.facts, given.receipt
+    asked = answers.Asked(
         id=given.id,
         user_id=caller.user_id,
         # A question may hold what is no character.
         question=storable(question.query),
-        answer=answer.text,
-        outcome=answer.outcome,
-        score=answer.score,
-        answerability=answer.answerability,
-        provider=answer.provider,
-        model=answer.model,
-        finish=answer.finish,
         asked_provider=question.provider,
         asked_model=question.model,
         cached=given.cached,
         generation=caller.generation,
         k=question.k,
         filters=question.filters.given(),
-        passages=[
-            {
-                "chunk_id": str(chunk.id),
-                "source_id": str(chunk.source_id),
-                "start": chunk.start_offset,
-                "end": chunk.end_offset,
-                "score": round(candidate.score, 6),
-                "keyword": candidate.keyword_rank,
-                "vector": candidate.vector_rank,
-            }
-            for candidate, chunk in answer.found
-        ],
-        citations=[
-            {
-                "marker": one.marker,
-                "chunk_id": str(one.chunk_id),
-                "source_id": str(one.source_id),
-                "page": one.page,
-                "section": one.section,
-                "start": one.start,
-                "end": one.end,
-            }
-            for one in answer.citations
-        ],
-        unsupported=answer.unsupported,
-        prompt_version=answer.prompt_version,
-        prompt_hash=bytes.fromhex(answer.prompt_hash) if answer.prompt_hash else None,
         prompt_tokens=receipt.prompt_tokens,
         completion_tokens=receipt.completion_tokens,
         embedding_tokens=receipt.embedding_tokens,
@@ -109,14 +96,20 @@ def record(caller: Caller, question: Question, given: Given) -> None:
         saved_usd=receipt.saved_usd,
         prices=receipt.prices,
         duration_ms=round(given.duration_ms),
-        timings=answer.timings if given.cached == "miss" else {},
-        created_at=datetime.now(UTC),
+        timings=facts.timings if given.cached == "miss" else {},
     )
     uncounted = receipt.function_usd if receipt.cost_usd is None else receipt.cost_usd
     if given.cached == "miss" and receipt.cost_usd is not None:
-        uncounted -= answer.counted_usd
-    source_ids = list({chunk.source_id for _, chunk in answer.found})
+        uncounted -= facts.counted_usd
     with db.batch(caller.tenant) as tx:
-        answers.record(tx, caller.workspace_id, logged, api_key_id=caller.api_key_id, source_ids=source_ids)
+        answers.record(
+            tx,
+            caller.workspace_id,
+            asked,
+            given.kept.row,
+            api_key_id=caller.api_key_id,
+            source_ids=facts.source_ids,
+        )
         if uncounted:
             quotas.add_cost(tx, caller.workspace_id, uncounted)
+        yield

@@ -10,9 +10,10 @@ from functions.ask import compose, log, spend
 from functions.ask.app import app
 from functions.ask.bodies import AskIn, AskOut, ChunkOut, ExplanationOut, QuestionIn, SearchIn, SearchOut
 from functions.ask.explain import explain
+from functions.ask.given import recorded
 from functions.ask.question import Question
 from minirag.knowledge.filters import Filters
-from minirag.runtime.http import add_header, described, remaining_seconds, written
+from minirag.runtime.http import add_header, described, json_response, remaining_seconds, written
 from minirag.tenancy.access import body_of, needs
 from minirag.tenancy.identity import Caller
 from minirag.tenancy.roles import READ
@@ -30,7 +31,8 @@ async def ask(
     question = _question(body, provider=body.provider, model=body.model)
     given = path.answer(caller, question, seconds=remaining_seconds(request))
     add_header(request, "X-Cache", given.cached)
-    return written(AskOut.of(given, request.state.request_id))
+    with recorded(caller, question, given):
+        return json_response(given.body(request.state.request_id))
 
 
 @app.post("/api/v1/search", response_model=SearchOut, openapi_extra=described(SearchIn, form=True))

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import replace
-from typing import Any
+from dataclasses import fields, replace
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import httpx
@@ -14,9 +14,11 @@ from functions.ask.prompt import VERSION
 from functions.ingest import sweep
 from local.postgres import Postgres
 from minirag.knowledge import answers
-from minirag.runtime import db
+from minirag.runtime import db, fragments
 from tests.functions.ingest.test_ingestion import paste, sources
 from tests.tenants import TestTenant, add_key, add_member
+
+Part = TypeVar("Part", answers.Asked, answers.Made)
 
 Deliver = Callable[[], list[dict[str, Any]]]
 TEXT = "The lighthouse of Alexandria stood on the island of Pharos. It was built by Sostratus of Cnidus."
@@ -156,9 +158,16 @@ def test_a_deletion_waits_for_an_answer_that_is_being_kept_and_then_empties_it(
     with db.transaction(mine) as tx:
         known = answers.find(tx, tenant.workspace_id, UUID(given["answer_id"]))
     assert known is not None
-    late = replace(known, id=uuid4())
+    late = replace(part_of(known, answers.Asked), id=uuid4())
     with ThreadPoolExecutor(1) as other, db.transaction(mine) as tx:
-        answers.record(tx, tenant.workspace_id, late, api_key_id=None, source_ids=[UUID(document)])
+        answers.record(
+            tx,
+            tenant.workspace_id,
+            late,
+            fragments.write(part_of(known, answers.Made)),
+            api_key_id=None,
+            source_ids=[UUID(document)],
+        )
         deletion = other.submit(delete, postgres, tenant, document)
         assert not wait([deletion], timeout=0.3).done
     with db.transaction(mine) as tx:
@@ -166,6 +175,10 @@ def test_a_deletion_waits_for_an_answer_that_is_being_kept_and_then_empties_it(
     assert deletion.result() == 2
     assert kept is not None
     assert kept.answer is None
+
+
+def part_of(whole: answers.Logged, part: type[Part]) -> Part:
+    return part(**{one.name: getattr(whole, one.name) for one in fields(part)})
 
 
 def delete(postgres: Postgres, tenant: TestTenant, document: str) -> int:

@@ -159,25 +159,38 @@ def test_what_was_found_without_the_questions_vector_is_not_kept_for_long(
     assert left > 3_000_000
 
 
-@pytest.mark.parametrize("garbage", [b"garbage", b"{}", b'{"text": "old form"}', b"\xff"])
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        lambda _: b"garbage",
+        lambda _: b"{}",
+        lambda _: b'{"text": "old form"}',
+        lambda _: b"\xff",
+        lambda entry: entry[:-1],
+        lambda entry: entry[: len(entry) // 2],
+        lambda entry: entry.replace(b'"answer":"', b'"answer":"Not ', 1),
+    ],
+)
 def test_what_cannot_be_read_in_the_cache_is_answered_anew(
     document: OpenAIServer,
     api: httpx.Client,
     tenant: TestTenant,
     valkey: Valkey,
     caching: pytest.MonkeyPatch,  # noqa: ARG001
-    garbage: bytes,
+    damaged: Callable[[bytes], bytes],
 ) -> None:
     before = _kept(valkey)
     first = ask(api, tenant).json()
     [key] = set(_kept(valkey)) - set(before)
     with redis.Redis.from_url(valkey.url) as client:
-        client.set(key, garbage, px=60_000)
+        entry = client.get(key)
+        assert isinstance(entry, bytes)
+        client.set(key, damaged(entry), px=60_000)
         again = ask(api, tenant)
         assert (again.status_code, again.json()["cached"]) == (200, "miss")
         assert again.json()["answer"] == first["answer"]
         client.delete(key)
-        client.set(key + b":failure", garbage, px=60_000)
+        client.set(key + b":failure", damaged(entry), px=60_000)
         failed = ask(api, tenant)
         assert (failed.status_code, failed.headers["content-type"]) == (503, "application/problem+json")
     assert document.requests

@@ -24,7 +24,7 @@ class Filters:
 
     def given(self) -> dict[str, Any]:
         """The conditions that were set, as JSON holds them."""
-        conditions = {name: value for name, value in asdict(self).items() if value is not None}
+        conditions = {name: getattr(self, name) for name in self.__slots__ if getattr(self, name) is not None}
         return {
             name: [str(one) for one in value] if isinstance(value, list) else str(value)
             for name, value in conditions.items()

@@ -5,7 +5,6 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from time import perf_counter
 from typing import Annotated, Any, Final, TypeVar
 
@@ -13,11 +12,11 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from mangum import Mangum
-from pydantic import AfterValidator, BaseModel, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from minirag.runtime import cors, headers, problem, settings, telemetry
+from minirag.runtime import cors, fragments, headers, problem, settings, telemetry
 from minirag.runtime.characters import UNSTORABLE
 from minirag.runtime.errors import Malformed, MiniRagError, NotFound, TooLarge, Unprocessable, UnsupportedType
 
@@ -200,13 +199,12 @@ def add_header(request: Request, name: str, value: str) -> None:
 
 def written(body: object) -> Response:
     """A dataclass as a JSON response, at once: FastAPI would check again what has just been made."""
-    kind: Any = type(body)
-    return Response(_adapter(kind).dump_json(body), media_type="application/json")
+    return json_response(fragments.write(body))
 
 
-@cache
-def _adapter(kind: type) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+def json_response(body: bytes) -> Response:
+    """JSON that is written already."""
+    return Response(body, media_type="application/json")
 
 
 def client_ip(request: Request) -> str | None:

@@ -25,7 +25,7 @@ def bind(**fields: Field) -> None:
 
 
 def event(name: str, **fields: Field) -> None:
-    """Log that `name` (like ask.completed) happened."""
+    """Log that `name` (like request.completed) happened."""
     _logger.info(name, extra={"event": name, **fields})
 
 

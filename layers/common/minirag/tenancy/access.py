@@ -41,10 +41,18 @@ Presented = Annotated[bytes | Session, Depends(presented)]
 def body_of(model: type[BaseModel]) -> Any:  # noqa: ANN401  FastAPI's own type for a dependency
     """The body as `model`, once there is a credential."""
 
-    async def body(request: Request, _: Presented) -> BaseModel:
-        return await read_model(request, model)
+    async def body(request: Request) -> BaseModel:
+        return await _read_body(request, model)
 
     return Depends(body)
+
+
+async def _read_body(request: Request, model: type[BaseModel]) -> BaseModel:
+    # FastAPI takes longer for a dependency of a dependency than we do for looking at both again.
+    await presented(request)
+    if not isinstance(getattr(request.state, "body", None), model):
+        request.state.body = await read_model(request, model)
+    return cast("BaseModel", request.state.body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +93,8 @@ NOWHERE: Final = _nowhere
 
 @cache
 def _in_body(model: type[BaseModel]) -> Callable[..., Any]:
-    async def named(body: Annotated[BaseModel, body_of(model)], workspace_id: UUID | None = None) -> _Named:
+    async def named(request: Request, workspace_id: UUID | None = None) -> _Named:
+        body = await _read_body(request, model)
         return _Named(_one(getattr(body, "workspace_id", None), workspace_id), getattr(body, "organization_id", None))
 
     return named
