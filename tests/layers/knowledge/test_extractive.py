@@ -164,6 +164,21 @@ def test_an_answer_stops_when_the_rest_adds_nothing() -> None:
     assert ask("When was the lighthouse built?", [content]).text == "The lighthouse was built in 1902. [1]"
 
 
+def test_the_sentence_after_the_best_one_comes_with_it_if_it_is_about_the_question_too() -> None:
+    report = "The flight was short. Then the propeller came apart. The pilot shut down the engine. Nobody was hurt."
+    idf = {"pilot": 0.5, "propel": 6.0, "came": 3.0, "apart": 6.0}
+    assert lines(ask("What did the pilot do when the propeller came apart?", [report], idf=idf)) == [
+        "Then the propeller came apart. [1]",
+        "The pilot shut down the engine. [1]",
+    ]
+
+
+def test_the_sentence_after_the_best_one_stays_away_if_it_is_about_something_else() -> None:
+    assert lines(ask("What came apart in flight?", ["The propeller came apart. Lunch was at noon."])) == [
+        "The propeller came apart. [1]"
+    ]
+
+
 def test_a_sentence_that_shares_a_common_word_only_is_not_quoted_beside_the_answer() -> None:
     contents = [
         "The lighthouse of Pharos was built in 280 BC.",

@@ -56,6 +56,7 @@ class _Text:
 @dataclass(frozen=True, slots=True)
 class _Sentence:
     marker: int
+    place: int  # in the passage
     text: str
     terms: frozenset[str]
     covers: frozenset[str]  # its terms and those of the heading or question that it stands under
@@ -126,7 +127,7 @@ def _judge(
     wanted = weights.keys()
     before: frozenset[str] = frozenset()
     titled = False
-    for one in texts:
+    for place, one in enumerate(texts):
         here = frozenset(one.said)
         coverage = sum(weights[term] for term in wanted & here)
         carried = sum(weights[term] for term in wanted & before - here)
@@ -135,7 +136,7 @@ def _judge(
         match *= 1.0 if one.whole else _RUBBLE
         covers = here | before if titled else here
         worth = match + _PASSAGE * score
-        yield _Sentence(passage.marker, one.text, here, covers, match, worth, one.title, one.row, one.whole)
+        yield _Sentence(passage.marker, place, one.text, here, covers, match, worth, one.title, one.row, one.whole)
         before, titled = here, not (one.whole or one.row)
 
 
@@ -198,10 +199,22 @@ def _choose(found: list[_Sentence], weights: Mapping[str, float]) -> list[_Sente
             adds = (sentence.whole or sentence.row) and new >= _NEW
             if not sentence.match or not (near or adds):
                 continue
-        if not any(_same(sentence, other) for other in chosen):
+        if not _known(sentence, chosen):
             chosen.append(sentence)
             covered |= sentence.covers
+    if 0 < len(chosen) < _MOST_SENTENCES:
+        chosen[1:1] = [one for one in found if _goes_on(one, chosen[0], weights) and not _known(one, chosen)]
     return chosen
+
+
+def _goes_on(sentence: _Sentence, best: _Sentence, weights: Mapping[str, float]) -> bool:
+    """Whether it comes after the best one and is about the question, too: what was done about it, or why."""
+    next_to = (sentence.marker, sentence.place) == (best.marker, best.place + 1)
+    return next_to and sentence.whole and not weights.keys().isdisjoint(sentence.terms)
+
+
+def _known(sentence: _Sentence, chosen: Sequence[_Sentence]) -> bool:
+    return any(_same(sentence, other) for other in chosen)
 
 
 def _same(one: _Sentence, other: _Sentence) -> bool:
