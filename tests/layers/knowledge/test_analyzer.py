@@ -3,10 +3,11 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from minirag.knowledge import language
+from minirag.knowledge.lexical import analyzer
 from minirag.knowledge.lexical.analyzer import STEMMERS, analysis_of, query_terms, terms, words
 
 
@@ -37,6 +38,15 @@ def test_text_becomes_the_terms_a_reader_would_look_for(text: str, expected: lis
 
 def test_all_words_count_where_sentences_are_compared() -> None:
     assert words("The runners of the WHO") == ["the", "runner", "of", "the", "who"]
+
+
+@example("The U.S. and the U.K. don’t use C++ or F#.", "en")
+@given(
+    st.text(alphabet=st.sampled_from("aZ.'’é\u0301\u00a0\u00b4\ufb01ﷺ黑豹ก \n\t.U+#-1"), max_size=60),
+    st.sampled_from(["en", "fr", "zh", None]),
+)
+def test_words_that_are_remembered_one_by_one_are_those_of_the_whole_text(text: str, language: str | None) -> None:
+    assert words(text, language) == list(analyzer._analyzed(text, analysis_of(language), stop=False))
 
 
 def test_each_language_has_its_own_endings_and_stop_words() -> None:

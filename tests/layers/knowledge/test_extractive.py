@@ -3,11 +3,8 @@
 from collections.abc import Mapping, Sequence
 from uuid import uuid4
 
-from hypothesis import example, given
-from hypothesis import strategies as st
-
-from minirag.knowledge.lexical.analyzer import terms, words
-from minirag.knowledge.llm import Completion, Passage, Prompt, extractive
+from minirag.knowledge.lexical.analyzer import terms
+from minirag.knowledge.llm import Completion, Passage, Prompt
 from minirag.knowledge.llm.extractive import Extractive
 
 HANDBOOK = """# Holidays
@@ -166,7 +163,7 @@ def test_an_answer_stops_when_the_rest_adds_nothing() -> None:
 
 def test_the_sentence_after_the_best_one_comes_with_it_if_it_is_about_the_question_too() -> None:
     report = "The flight was short. Then the propeller came apart. The pilot shut down the engine. Nobody was hurt."
-    idf = {"pilot": 0.5, "propel": 6.0, "came": 3.0, "apart": 6.0}
+    idf = {"pilot": 2.0, "propel": 6.0, "came": 3.0, "apart": 6.0}
     assert lines(ask("What did the pilot do when the propeller came apart?", [report], idf=idf)) == [
         "Then the propeller came apart. [1]",
         "The pilot shut down the engine. [1]",
@@ -181,7 +178,7 @@ def test_the_sentence_after_the_best_one_stays_away_if_it_is_about_something_els
 
 def test_a_sentence_that_shares_a_common_word_only_is_not_quoted_beside_the_answer() -> None:
     contents = [
-        "The lighthouse of Pharos was built in 280 BC.",
+        "The lighthouse of Pharos was built in 280 BC. The barn was built of stone by a guild of masons.",
         "The church was built of brick. The mill was built of wood.",
     ]
     idf = dict.fromkeys(terms("lighthouse Pharos"), 6.0) | {"built": 1.0}
@@ -211,15 +208,6 @@ def test_text_without_any_full_stop_is_quoted_in_parts() -> None:
     found = lines(ask("What is the price of item150?", [content]))
     assert "item150" in found[0]
     assert all(len(line) <= 510 for line in found)
-
-
-@example("The U.S. and the U.K. don’t use C++ or F#.", "en")
-@given(
-    st.text(alphabet=st.sampled_from("aZ.'’é\u0301\u00a0\u00b4\ufb01ﷺ黑豹ก \n\t.U+#-1"), max_size=60),
-    st.sampled_from(["en", "fr", "zh", None]),
-)
-def test_terms_that_are_remembered_by_word_are_those_of_the_whole_text(text: str, language: str | None) -> None:
-    assert extractive.terms_of(text, language) == words(text, language)
 
 
 def test_a_question_without_known_words_gets_one_sentence_of_the_best_passage() -> None:

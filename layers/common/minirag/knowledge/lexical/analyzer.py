@@ -65,7 +65,18 @@ def terms(text: str, language: str | None = None) -> list[str]:
 
 def words(text: str, language: str | None = None) -> list[str]:
     """As `terms`, with the stop words: for comparing sentences, where they count."""
-    return list(_analyzed(text, analysis_of(language), stop=False))
+    analysis = analysis_of(language)
+    # No word reaches across white space, and sentences repeat their words: most are remembered.
+    return [
+        term
+        for word in text.split()
+        for term in (_of_word(word, analysis) if len(word) <= _MAX_TERM else _analyzed(word, analysis, stop=False))
+    ]
+
+
+@lru_cache(maxsize=32768)
+def _of_word(word: str, analysis: str) -> tuple[str, ...]:
+    return tuple(_analyzed(word, analysis, stop=False))
 
 
 def _analyzed(text: str, language: str, *, stop: bool) -> Iterator[str]:

@@ -7,7 +7,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 from math import log, sqrt
 from typing import Final
@@ -27,6 +26,7 @@ _UNDER_HEADING: Final = 0.9  # the same when that sentence is a heading or a que
 _MOST_SENTENCES: Final = 3
 _FAR_LOWER: Final = 0.8  # of the best sentence's worth; below it, a further sentence must be about something new,
 _NEW: Final = 0.2  # which is this share of the question's weighted terms
+_GOES_ON: Final = 0.1  # and the sentence after the best one, this share of them at all
 _SAME: Final = 0.8  # share of common terms from which two sentences say the same
 _LONGEST: Final = 500  # code points of one quotation; a table without any full stop is one endless sentence
 _SHORTEST: Final = 4  # terms
@@ -39,7 +39,6 @@ _STOPS: Final = (".", "!", "。", "！", "…", "।")
 _ENDS: Final = (*_STOPS, ":", ";")
 _ASKS: Final = ("?", "？", "؟")
 _CLOSERS: Final = "\"'”’»)]」』）"
-_MAX_WORD: Final = 40  # characters of what is remembered as a word
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,20 +139,6 @@ def _judge(
         before, titled = here, not (one.whole or one.row)
 
 
-def terms_of(text: str, language: str | None) -> list[str]:
-    """The terms of a text, as `words` finds them: no word reaches across white space."""
-    return [
-        term
-        for word in text.split()
-        for term in (_of_word(word, language) if len(word) <= _MAX_WORD else words(word, language))
-    ]
-
-
-@lru_cache(maxsize=32768)
-def _of_word(word: str, language: str | None) -> tuple[str, ...]:
-    return tuple(words(word, language))
-
-
 def _texts(content: str, language: str | None) -> Iterator[_Text]:
     """The sentences of a passage."""
     for start, end in sentences(content):
@@ -176,7 +161,7 @@ def _without_footnotes(text: str) -> str:
 
 
 def _text(text: str, language: str | None, *, item: bool, heading: bool) -> _Text:
-    said = terms_of(text, language)
+    said = words(text, language)
     row = text[0] == "|" or 2 * sum(map(str.isalpha, text)) < len(text)
     body = text.rstrip(_CLOSERS)
     short = len(said) < _SHORTEST
@@ -187,7 +172,10 @@ def _text(text: str, language: str | None, *, item: bool, heading: bool) -> _Tex
 
 
 def _choose(found: list[_Sentence], weights: Mapping[str, float]) -> list[_Sentence]:
-    """The best sentences, best first; what comes far behind them must add a part of the question."""
+    """The best sentences, best first; what comes far behind them must add a part of the question.
+
+    Where there is room, the sentence after the best one comes with it.
+    """
     chosen: list[_Sentence] = []
     covered: set[str] = set()
     for sentence in found:
@@ -209,8 +197,9 @@ def _choose(found: list[_Sentence], weights: Mapping[str, float]) -> list[_Sente
 
 def _goes_on(sentence: _Sentence, best: _Sentence, weights: Mapping[str, float]) -> bool:
     """Whether it comes after the best one and is about the question, too: what was done about it, or why."""
-    next_to = (sentence.marker, sentence.place) == (best.marker, best.place + 1)
-    return next_to and sentence.whole and not weights.keys().isdisjoint(sentence.terms)
+    if (sentence.marker, sentence.place) != (best.marker, best.place + 1) or not sentence.whole:
+        return False
+    return sum(weights[term] for term in weights.keys() & sentence.terms) >= _GOES_ON
 
 
 def _known(sentence: _Sentence, chosen: Sequence[_Sentence]) -> bool:
