@@ -31,7 +31,7 @@ GIVEN: Final[Places] = {
     "body in": [(access, "read_model")],
     "cache": [(answer, "_key"), (single_flight, "once")],
     "unpack": [(Kept, "unpack")],
-    "record": [(routes, "recorded")],
+    "record": [(answer, "record")],
     "body out": [(Given, "body"), (routes, "json_response")],
     "log lines": [(telemetry, "begin"), (telemetry, "bind"), (telemetry, "event")],
 }

@@ -3,9 +3,9 @@
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import wraps
-from inspect import iscoroutinefunction, isgeneratorfunction
+from inspect import iscoroutinefunction
 from time import perf_counter
 from typing import Any, Final, ParamSpec, TypeVar, cast
 from unittest import mock
@@ -47,16 +47,7 @@ class Spans:
         self._since = now
 
     def around(self, name: str, function: Callable[P, T]) -> Callable[P, T]:
-        """The same function, whose calls are spans; of a context manager, the blocks."""
-        if isgeneratorfunction(getattr(function, "__wrapped__", None)):
-
-            @contextmanager
-            def block(*args: P.args, **more: P.kwargs) -> Iterator[object]:
-                with self.span(name), cast("AbstractContextManager[object]", function(*args, **more)) as given:
-                    yield given
-
-            return cast("Callable[P, T]", block)
-
+        """The same function, whose calls are spans."""
         if iscoroutinefunction(function):
 
             @wraps(function)

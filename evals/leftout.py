@@ -13,15 +13,14 @@ import numpy as np
 
 from evals import answered, embeddings, sets
 from evals.store import Document, Store
-from functions.ask import prompt, support
+from functions.ask import support
 from functions.ask.citing.verify import verify
+from functions.ask.compose import evidence
 from functions.ask.retrieve import Retrieved, retrieve
 from functions.ingest.chunk import split_chunks
 from functions.ingest.extract import document as extracted
 from minirag.knowledge.embeddings import Embedder
 from minirag.knowledge.filters import Filters
-from minirag.knowledge.lexical.analyzer import terms
-from minirag.knowledge.llm import Passage
 from minirag.knowledge.llm.extractive import Extractive
 from minirag.tenancy.identity import Caller
 
@@ -268,10 +267,9 @@ class _Corpus:
         """Ask as a request does."""
         assert self._caller is not None
         got = retrieve(self._caller, question.text, k=_K, filters=Filters(), embedder=embedder, seconds=_SECONDS)
-        contents = [chunk.content for _, chunk in got.found]
-        known = got.embedding_model == support.FITTED_MODEL and got.found
-        cosine = got.found[0][0].vector_score if known else None
-        signals = support.signals(question.text, contents, got.statistics, cosine, got.language)
+        signals = evidence(question.text, got).signals
+        # Of nothing, too, it is told how well it answers.
+        signals = signals or support.signals(question.text, [], got.statistics, None, got.language)
         quoted = self._quoted(question, got) if quote and inside and question.answerable else None
         return Observation(label, self._chunks, question.article, inside, question.answerable, signals, quoted)
 
@@ -290,12 +288,10 @@ class _Corpus:
 
 def extract(question: str, got: Retrieved) -> tuple[list[str], UUID | None, float]:
     """The sentences of an extracted answer whose citations hold, the source of the first, and the time it took."""
-    passages = [
-        Passage(marker, chunk.id, chunk.source_id, chunk.source_name, chunk.content, candidate.score)
-        for marker, (candidate, chunk) in enumerate(got.found, 1)
-    ]
-    weights = {term: got.statistics.idf(term) for term in terms(question, got.language)}
-    asked = prompt.build(question, passages, weights, got.language)
+    asked = evidence(question, got).prompt
+    if asked is None:
+        return [], None, 0.0
+    passages = asked.passages
     started = perf_counter()
     drafted = Extractive().complete(asked, seconds=_SECONDS)
     took = perf_counter() - started

@@ -237,7 +237,7 @@ class BillingOut(Out):
 
 
 class CacheOut(BaseModel):
-    """Of how many workspaces nothing that was cached is found any more."""
+    """Of how many workspaces no answer or list that was cached is found any more."""
 
     workspaces: int
 

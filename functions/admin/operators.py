@@ -26,9 +26,9 @@ from functions.admin.operator_bodies import (
     UserPage,
 )
 from functions.admin.organizations import found
-from minirag.runtime import cache, db, page
+from minirag.runtime import db, page
 from minirag.runtime.errors import Conflict, NotFound
-from minirag.runtime.http import described
+from minirag.runtime.http import cached, described
 from minirag.tenancy import api_keys, audit, billing, operators, organizations, quotas, users, workspaces
 from minirag.tenancy.access import NOWHERE, body_of, needs, origin_of
 from minirag.tenancy.identity import Principal
@@ -197,18 +197,17 @@ async def revoke_any_api_key(request: Request, key_id: UUID, caller: Operator) -
 @app.get("/api/v1/admin/stats", response_model=StatsOut)
 async def get_stats(caller: Operator) -> Response:
     """How much there is and was used; counted in the last five minutes."""
-    (counted,) = cache.get_many([_STATS])
-    found = counted is not None
-    if counted is None:
+
+    def count() -> StatsOut:
         with db.transaction(_everywhere(caller)) as tx:
-            counted = StatsOut.model_validate(operators.count(tx)).model_dump_json().encode()
-        cache.put_many({_STATS: counted}, seconds=_STATS_SECONDS)
-    return Response(counted, media_type="application/json", headers={"X-Cache": "hit" if found else "miss"})
+            return StatsOut.model_validate(operators.count(tx))
+
+    return cached(_STATS, count, StatsOut, seconds=_STATS_SECONDS)
 
 
 @app.post("/api/v1/admin/cache/clear", response_model=CacheOut, openapi_extra=described(CacheIn))
 async def clear_cache(request: Request, caller: Operator, body: Annotated[CacheIn, body_of(CacheIn)]) -> CacheOut:
-    """Let nothing be found any more that was cached for a workspace, or for all."""
+    """Let no answer or list of documents be found any more that was cached for a workspace, or for all."""
     if body.workspace_id is None:
         with db.transaction(_everywhere(caller)) as tx:
             count = workspaces.clear_caches(tx)

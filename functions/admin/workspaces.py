@@ -87,7 +87,7 @@ async def delete_workspace(
 async def clear_workspace_cache(
     request: Request, caller: Annotated[Caller, needs(WORKSPACE_ADMIN, named=IN_PATH)]
 ) -> CacheOut:
-    """Let nothing be found any more that was cached for the workspace."""
+    """Let no answer or list of documents be found any more that was cached for the workspace."""
     with db.transaction(caller.tenant) as tx:
         audit.record(tx, caller, "workspace.cache.clear", str(caller.workspace_id), origin_of(request))
         workspaces.clear_cache(tx, caller.workspace_id)

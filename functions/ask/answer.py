@@ -1,17 +1,16 @@
-"""The whole way of a question: what was answered before at this generation, or a new answer; and its price."""
+"""The whole way of a question: what was answered before at this generation, or a new answer; kept, and priced."""
 
-import json
 from collections.abc import Sequence
-from hashlib import sha256
 from time import perf_counter
 from typing import Final
 from uuid import uuid4
 
 from functions.ask import prompt
 from functions.ask.compose import compose
-from functions.ask.given import Given, receipt
+from functions.ask.given import Given, record, usage
 from functions.ask.kept import FORM, Kept
 from functions.ask.question import Question
+from minirag.knowledge import cost
 from minirag.knowledge.llm import Provider
 from minirag.knowledge.llm.choose import providers as choose_providers
 from minirag.runtime import cache, settings, single_flight, telemetry
@@ -19,12 +18,7 @@ from minirag.runtime.single_flight import Done
 from minirag.tenancy.identity import Caller
 
 _KEPT_SECONDS: Final = 3600
-# What another provider wrote in place of the one that was asked, or was found without the question's vector: all may be
-# well again in a moment.
 _KEPT_MAKESHIFT_SECONDS: Final = 10
-
-# What was kept in another form is not found.
-_FORM: Final = sha256(json.dumps(FORM, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def answer(caller: Caller, question: Question, *, seconds: float) -> Given:
@@ -39,18 +33,21 @@ def answer(caller: Caller, question: Question, *, seconds: float) -> Given:
     def work() -> Done:
         # Whoever takes the place of one that died has waited for it.
         made = compose(caller, question, providers, seconds=seconds - (perf_counter() - started))
-        whole = made.provider == providers[0].name and not made.degraded
-        return Done(Kept.of(made).pack(), _KEPT_SECONDS if whole else _KEPT_MAKESHIFT_SECONDS)
+        return Done(Kept.of(made).pack(), _KEPT_MAKESHIFT_SECONDS if made.makeshift else _KEPT_SECONDS)
 
-    packed, cached = single_flight.once("query", _key(caller, question, providers), work, seconds=seconds)
+    key = _key(caller, question, providers)
+    packed, cached = single_flight.once("query", key, work, seconds=seconds)
     try:
         kept = Kept.unpack(packed)
     except ValueError:
-        # It is not ours, or was damaged.
+        # It is not ours, or was damaged: nobody is to find it again.
         telemetry.event("ask.unreadable")
-        kept, cached = Kept.unpack(work().value), "miss"
+        single_flight.forget("query", key)
+        packed, cached = single_flight.once("query", key, work, seconds=seconds - (perf_counter() - started))
+        kept = Kept.unpack(packed)
     took_ms = (perf_counter() - started) * 1000
-    given = Given(uuid4(), kept, cached, receipt(kept.facts, cached, took_ms), took_ms)
+    given = Given(uuid4(), kept, cached, usage(kept.facts, cached, took_ms), took_ms)
+    record(caller, question, given)
     telemetry.bind(
         answer_id=str(given.id),
         outcome=kept.facts.outcome,
@@ -68,11 +65,12 @@ def _key(caller: Caller, question: Question, providers: Sequence[Provider]) -> s
     current = settings.current()
     return cache.key(
         settings.VERSION,
-        _FORM,
+        FORM,
         prompt.VERSION,
         caller.workspace_id,
         caller.generation,
         [[provider.name, provider.model, provider.room] for provider in providers],
+        [current.openai_base_url, current.anthropic_base_url, cost.version()],
         current.fusion,
         question.query.strip(),
         question.k,

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
 
 from functions.ask.compose import Answer, Citation
 from functions.ask.explain import Explanation, Outcome
@@ -131,18 +132,52 @@ class ChunkOut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UsageOut:
-    """What this answer took: `cost_usd` all of it, `function_usd` of it the function's time.
+class CitationOut:
+    """What a marker of the answer stands for: `quote` is the source's canonical text[start:end]."""
 
-    `saved_usd`: what the models would have taken, had the answer not been there already.
+    marker: int
+    chunk_id: UUID
+    source_id: UUID
+    name: str
+    page: int | None
+    section: str | None
+    start: int
+    end: int
+    quote: str
+
+    @classmethod
+    def of(cls, citation: Citation) -> "CitationOut":
+        return cls(
+            marker=citation.marker,
+            chunk_id=citation.chunk_id,
+            source_id=citation.source_id,
+            name=citation.name,
+            page=citation.page,
+            section=citation.section,
+            start=citation.start,
+            end=citation.end,
+            quote=citation.quote,
+        )
+
+
+# Exact inside, and a JSON number outside.
+Dollars = Annotated[Decimal, PlainSerializer(float, return_type=float)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageOut:
+    """What giving an answer took: tokens, and dollars by the price table of version `prices`.
+
+    `cost_usd` is all of it, null if a model's price is not known, `function_usd` of it the function's time; `saved_usd`
+    is what the models took for whom the answer was made, and did not take again.
     """
 
     prompt_tokens: int
     completion_tokens: int
     embedding_tokens: int
-    cost_usd: float | None
-    function_usd: float
-    saved_usd: float | None
+    cost_usd: Dollars | None
+    function_usd: Dollars
+    saved_usd: Dollars | None
     prices: str
 
 
@@ -206,7 +241,7 @@ class AnswerOut:
 
     answer: str
     outcome: str
-    citations: list[Citation]
+    citations: list[CitationOut]
     score: float
     answerability: float | None
     unsupported: list[str]
@@ -220,7 +255,7 @@ class AnswerOut:
         return cls(
             answer=answer.text,
             outcome=answer.outcome,
-            citations=answer.citations,
+            citations=[CitationOut.of(citation) for citation in answer.citations],
             score=round(answer.score, 4),
             answerability=None if answer.answerability is None else round(answer.answerability, 4),
             unsupported=answer.unsupported,
@@ -241,6 +276,7 @@ class GivenOut:
     request_id: str
 
 
+# As a dataclass it has the members of both, which are written apart and joined.
 @dataclass(frozen=True, kw_only=True)
 class AskOut(AnswerOut, GivenOut):
     """An answer.

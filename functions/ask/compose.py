@@ -1,6 +1,6 @@
 """A new answer: retrieve, prompt, complete, verify. What comes out is the same for all who ask the same."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from time import perf_counter
@@ -8,14 +8,14 @@ from typing import Final
 from uuid import UUID
 
 from functions.ask import prompt, spend, support
-from functions.ask.citing.verify import Verified, verify, without_markers
+from functions.ask.citing.markers import without_markers
+from functions.ask.citing.verify import Verified, verify
 from functions.ask.harmless import harmless
 from functions.ask.question import Question
 from functions.ask.rank import Candidate, Fusion
 from functions.ask.retrieve import Retrieved, retrieve
 from minirag.knowledge import texts
 from minirag.knowledge.chunks import Chunk
-from minirag.knowledge.cost import cost_usd
 from minirag.knowledge.embeddings.choose import embedder as choose_embedder
 from minirag.knowledge.lexical.analyzer import terms
 from minirag.knowledge.llm import Completion, Passage, Prompt, Provider
@@ -47,8 +47,8 @@ class Answer:
 
     `score` is the supported share of its sentences, `unsupported` are the others; `answerability` the probability that
     what was retrieved answers the question, None where nothing was. `model_usd` is what the models took, None if a
-    price is not known; `counted_usd` of it is counted against the month's limit already. `timings` are milliseconds by
-    step. `degraded`: the question could not be embedded, and was answered by its words.
+    price is not known. `timings` are milliseconds by step. `makeshift`: it may be another in a moment, because the
+    question could not be embedded, another provider stood in, or the model gave nothing.
     """
 
     text: str
@@ -67,9 +67,8 @@ class Answer:
     completion_tokens: int
     embedding_tokens: int
     model_usd: Decimal | None
-    counted_usd: Decimal
     timings: dict[str, float]
-    degraded: bool
+    makeshift: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +78,6 @@ class Evidence:
     retrieved: Retrieved
     prompt: Prompt | None
     signals: support.Signals | None
-
-    @property
-    def shown(self) -> list[tuple[Candidate, Chunk]]:
-        """The passages that fit the prompt, by their markers from 1."""
-        return self.retrieved.found[: len(self.prompt.passages)] if self.prompt else []
 
 
 def search(caller: Caller, question: Question, *, seconds: float) -> Retrieved:
@@ -102,73 +96,82 @@ def search(caller: Caller, question: Question, *, seconds: float) -> Retrieved:
 def gather(caller: Caller, question: Question, provider: Provider, *, seconds: float) -> Evidence:
     """The passages for a question, and the prompt that a provider would be given."""
     retrieved = search(caller, question, seconds=seconds)
+    return evidence(question.query, retrieved, room=provider.room, count=provider.count)
+
+
+def evidence(
+    query: str, retrieved: Retrieved, *, room: int | None = None, count: Callable[[str], int] | None = None
+) -> Evidence:
+    """What a question is answered from, of what was found; with `room`, no more tokens than that, as `count` counts."""
     if not retrieved.found:
         return Evidence(retrieved, None, None)
     passages = [
         Passage(marker, chunk.id, chunk.source_id, chunk.source_name, chunk.content, candidate.score)
         for marker, (candidate, chunk) in enumerate(retrieved.found, 1)
     ]
-    weights = {term: retrieved.statistics.idf(term) for term in terms(question.query, retrieved.language)}
-    asked = prompt.build(
-        question.query, passages, weights, retrieved.language, room=provider.room, count=provider.count
-    )
+    weights = {term: retrieved.statistics.idf(term) for term in terms(query, retrieved.language)}
+    asked = prompt.build(query, passages, weights, retrieved.language, room=room, count=count)
     cosine = retrieved.found[0][0].vector_score if retrieved.embedding_model == support.FITTED_MODEL else None
     contents = [passage.content for passage in passages]
-    signals = support.signals(question.query, contents, retrieved.statistics, cosine, retrieved.language)
+    signals = support.signals(query, contents, retrieved.statistics, cosine, retrieved.language)
     return Evidence(retrieved, asked, signals)
 
 
 def compose(caller: Caller, question: Question, providers: Sequence[Provider], *, seconds: float) -> Answer:
     """Answer `question` from the caller's workspace within `seconds`, by the first of `providers` that can."""
     started = perf_counter()
-    evidence = gather(caller, question, providers[0], seconds=seconds)
+    basis = gather(caller, question, providers[0], seconds=seconds)
+    spend.count_embedding(caller, basis.retrieved)
     gathered = perf_counter()
-    completion, counted = Completion("", providers[0].model, 0, 0, provider=providers[0].name), Decimal(0)
-    if evidence.prompt is not None and _worth_asking(evidence, providers[0]):
-        left = seconds - (gathered - started)
-        completion, counted = spend.complete(caller, providers, evidence.prompt, seconds=left)
+    completion, asked = Completion("", providers[0].model, 0, 0, provider=providers[0].name), basis.prompt
+    hopeful = asked is not None and _worth_asking(basis, providers[0])
+    if asked is not None and hopeful:
+        completion, asked = spend.complete(caller, providers, asked, seconds=seconds - (gathered - started))
     completed = perf_counter()
     draft = "" if prompt.declined(completion.text) else harmless(completion.text)
-    verified, citations = _verify(caller, draft, evidence)
+    verified, citations = _verify(caller, draft, basis.retrieved, asked.passages if asked else ())
     answered = bool(citations)
     timings = {"gather": gathered - started, "complete": completed - gathered, "verify": perf_counter() - completed}
     return Answer(
-        text=harmless(verified.text if answered else _no_answer(evidence.retrieved)),
+        text=harmless(verified.text if answered else _no_answer(basis.retrieved)),
         outcome="answered" if answered else "no_answer",
         score=verified.score if answered else 0.0,
-        answerability=support.probability(evidence.signals) if evidence.signals else None,
+        answerability=support.probability(basis.signals) if basis.signals else None,
         unsupported=[harmless(sentence) for sentence in verified.unsupported] if answered else [],
-        found=evidence.retrieved.found,
+        found=basis.retrieved.found,
         citations=citations,
         provider=completion.provider,
         model=completion.model,
         finish=completion.finish,
         prompt_version=prompt.VERSION,
-        prompt_hash=prompt.digest(evidence.prompt).hex() if evidence.prompt else None,
+        prompt_hash=prompt.digest(asked) if asked else None,
         prompt_tokens=completion.prompt_tokens,
         completion_tokens=completion.completion_tokens,
-        embedding_tokens=evidence.retrieved.embedding_tokens,
-        model_usd=_model_usd(spend.written_usd(completion, providers), evidence.retrieved),
-        counted_usd=counted,
+        embedding_tokens=basis.retrieved.embedding_tokens,
+        model_usd=_model_usd(spend.written_usd(completion, providers), spend.embedded_usd(basis.retrieved)),
         timings={step: round(took * 1000, 2) for step, took in timings.items()},
-        degraded=evidence.retrieved.degraded,
+        makeshift=basis.retrieved.degraded
+        or completion.provider != providers[0].name
+        or (hopeful and not completion.text),
     )
 
 
-def _worth_asking(evidence: Evidence, provider: Provider) -> bool:
+def _worth_asking(basis: Evidence, provider: Provider) -> bool:
     """Whether to look for an answer at all: extracting would always find some sentence, a model says itself.
 
     But not even a model is asked where there is nothing to hope for.
     """
-    assert evidence.signals is not None
+    assert basis.signals is not None
     if provider.name == EXTRACTIVE:
-        return support.answerable(evidence.signals)
-    return not support.hopeless(evidence.signals)
+        return support.answerable(basis.signals)
+    return not support.hopeless(basis.signals)
 
 
-def _verify(caller: Caller, draft: str, evidence: Evidence) -> tuple[Verified, list[Citation]]:
-    """Check the draft's citations against the canonical text, read again from the store."""
-    chunks = {marker: chunk for marker, (_, chunk) in enumerate(evidence.shown, 1)}
+def _verify(
+    caller: Caller, draft: str, retrieved: Retrieved, shown: Sequence[Passage]
+) -> tuple[Verified, list[Citation]]:
+    """Check the citations of a draft from the passages `shown` against the canonical text as it is stored."""
+    chunks = {marker: chunk for marker, (_, chunk) in enumerate(retrieved.found[: len(shown)], 1)}
     stored: dict[int, texts.Slice] = {}
     if draft:
         with db.snapshot(caller.tenant) as tx:
@@ -176,8 +179,7 @@ def _verify(caller: Caller, draft: str, evidence: Evidence) -> tuple[Verified, l
                 marker: texts.read(tx, caller.workspace_id, chunk.source_id, chunk.start_offset, chunk.end_offset)
                 for marker, chunk in chunks.items()
             }
-    passages = evidence.prompt.passages if evidence.prompt else ()
-    verified = verify(draft, passages, {marker: one.text for marker, one in stored.items()})
+    verified = verify(draft, shown, {marker: one.text for marker, one in stored.items()})
     citations = []
     for span in verified.spans:
         chunk = chunks[span.marker]
@@ -206,8 +208,5 @@ def _no_answer(retrieved: Retrieved) -> str:
     return f"I don't know: the documents do not answer this. Nearest to it: {', '.join(nearest)}."
 
 
-def _model_usd(written: Decimal | None, retrieved: Retrieved) -> Decimal | None:
-    if retrieved.embedding_model is None:
-        return written
-    embedded = cost_usd(retrieved.embedding_model, retrieved.embedding_tokens, 0)
+def _model_usd(written: Decimal | None, embedded: Decimal | None) -> Decimal | None:
     return None if written is None or embedded is None else written + embedded

@@ -1,7 +1,5 @@
 """An answer as it is given to one caller: what it took, and what is kept of it for them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
@@ -18,65 +16,39 @@ from minirag.tenancy.identity import Caller
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
-    """What giving an answer took: tokens, and dollars by the price table of version `prices`.
-
-    `cost_usd` is all of it, None if a model's price is not known, `function_usd` of it the function's time; `saved_usd`
-    is what the models took for whom the answer was made, and did not take again.
-    """
-
-    prompt_tokens: int
-    completion_tokens: int
-    embedding_tokens: int
-    cost_usd: Decimal | None
-    function_usd: Decimal
-    saved_usd: Decimal | None
-    prices: str
-
-
-@dataclass(frozen=True, slots=True)
 class Given:
     """An answer, whether it was made for this caller (miss), before (hit) or meanwhile (shared), and what that took."""
 
     id: UUID
     kept: Kept
     cached: Cached
-    receipt: Receipt
+    usage: UsageOut
     duration_ms: float
 
     def body(self, request_id: str) -> bytes:
         """The response, an AskOut."""
-        receipt = self.receipt
-        usage = UsageOut(
-            prompt_tokens=receipt.prompt_tokens,
-            completion_tokens=receipt.completion_tokens,
-            embedding_tokens=receipt.embedding_tokens,
-            cost_usd=None if receipt.cost_usd is None else float(receipt.cost_usd),
-            function_usd=float(receipt.function_usd),
-            saved_usd=None if receipt.saved_usd is None else float(receipt.saved_usd),
-            prices=receipt.prices,
-        )
-        own = GivenOut(answer_id=self.id, cached=self.cached, usage=usage, request_id=request_id)
+        own = GivenOut(answer_id=self.id, cached=self.cached, usage=self.usage, request_id=request_id)
         return fragments.join(fragments.write(own), self.kept.body)
 
 
-def receipt(facts: Facts, cached: Cached, duration_ms: float) -> Receipt:
+def usage(facts: Facts, cached: Cached, duration_ms: float) -> UsageOut:
     """What an answer took: the models only if they were called for it, the function's time in any case."""
-    function_usd, prices = cost.function_usd(duration_ms), cost.version()
-    if cached != "miss":
-        return Receipt(0, 0, 0, function_usd, function_usd, facts.model_usd, prices)
-    total = None if facts.model_usd is None else facts.model_usd + function_usd
-    tokens = facts.prompt_tokens, facts.completion_tokens, facts.embedding_tokens
-    return Receipt(*tokens, total, function_usd, Decimal(0), prices)
+    made = cached == "miss"
+    function_usd, models_usd = cost.function_usd(duration_ms), facts.model_usd if made else Decimal(0)
+    return UsageOut(
+        prompt_tokens=facts.prompt_tokens if made else 0,
+        completion_tokens=facts.completion_tokens if made else 0,
+        embedding_tokens=facts.embedding_tokens if made else 0,
+        cost_usd=None if models_usd is None else models_usd + function_usd,
+        function_usd=function_usd,
+        saved_usd=Decimal(0) if made else facts.model_usd,
+        prices=cost.version(),
+    )
 
 
-@contextmanager
-def recorded(caller: Caller, question: Question, given: Given) -> Iterator[None]:
-    """Keep the answer for who asked, and count what it cost; what is done within is done while the database does that.
-
-    At the end of the block it is kept. Raises Unavailable then if it is not.
-    """
-    facts, receipt = given.kept.facts, given.receipt
+def record(caller: Caller, question: Question, given: Given) -> None:
+    """Keep the answer for who asked, and count the function's time; what models took was counted when they had it."""
+    facts, usage = given.kept.facts, given.usage
     asked = answers.Asked(
         id=given.id,
         user_id=caller.user_id,
@@ -88,28 +60,18 @@ def recorded(caller: Caller, question: Question, given: Given) -> Iterator[None]
         generation=caller.generation,
         k=question.k,
         filters=question.filters.given(),
-        prompt_tokens=receipt.prompt_tokens,
-        completion_tokens=receipt.completion_tokens,
-        embedding_tokens=receipt.embedding_tokens,
-        cost_usd=receipt.cost_usd,
-        function_usd=receipt.function_usd,
-        saved_usd=receipt.saved_usd,
-        prices=receipt.prices,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        embedding_tokens=usage.embedding_tokens,
+        cost_usd=usage.cost_usd,
+        function_usd=usage.function_usd,
+        saved_usd=usage.saved_usd,
+        prices=usage.prices,
         duration_ms=round(given.duration_ms),
         timings=facts.timings if given.cached == "miss" else {},
     )
-    uncounted = receipt.function_usd if receipt.cost_usd is None else receipt.cost_usd
-    if given.cached == "miss" and receipt.cost_usd is not None:
-        uncounted -= facts.counted_usd
+    row, source_ids = given.kept.row, facts.source_ids
     with db.batch(caller.tenant) as tx:
-        answers.record(
-            tx,
-            caller.workspace_id,
-            asked,
-            given.kept.row,
-            api_key_id=caller.api_key_id,
-            source_ids=facts.source_ids,
-        )
-        if uncounted:
-            quotas.add_cost(tx, caller.workspace_id, uncounted)
-        yield
+        answers.record(tx, caller.workspace_id, asked, row, api_key_id=caller.api_key_id, source_ids=source_ids)
+        if usage.function_usd:
+            quotas.add_cost(tx, caller.workspace_id, usage.function_usd)

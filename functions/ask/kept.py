@@ -30,13 +30,13 @@ class Facts:
     completion_tokens: int
     embedding_tokens: int
     model_usd: Decimal | None
-    counted_usd: Decimal
     timings: dict[str, float]
 
 
 _facts: Final = TypeAdapter(Facts)
-FORM: Final = [_facts.json_schema(), TypeAdapter(AnswerOut).json_schema(), TypeAdapter(answers.Made).json_schema()]
-"""What was kept in another form cannot be read."""
+_LAYOUT: Final = 1  # of what `pack` writes
+FORM: Final = fragments.form(Facts, AnswerOut, answers.Made, layout=_LAYOUT)
+"""A part of the key: what was kept in another form is not found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,6 @@ class Kept:
             completion_tokens=answer.completion_tokens,
             embedding_tokens=answer.embedding_tokens,
             model_usd=answer.model_usd,
-            counted_usd=answer.counted_usd,
             timings=answer.timings,
         )
         return cls(facts, fragments.write(AnswerOut.of(answer)), fragments.write(_row(answer)))
@@ -90,8 +89,8 @@ def _row(answer: Answer) -> answers.Made:
         finish=answer.finish,
         passages=[
             {
-                "chunk_id": chunk.id,
-                "source_id": chunk.source_id,
+                "chunk_id": str(chunk.id),
+                "source_id": str(chunk.source_id),
                 "start": chunk.start_offset,
                 "end": chunk.end_offset,
                 "score": round(candidate.score, 6),
@@ -103,8 +102,8 @@ def _row(answer: Answer) -> answers.Made:
         citations=[
             {
                 "marker": one.marker,
-                "chunk_id": one.chunk_id,
-                "source_id": one.source_id,
+                "chunk_id": str(one.chunk_id),
+                "source_id": str(one.source_id),
                 "page": one.page,
                 "section": one.section,
                 "start": one.start,
@@ -114,5 +113,5 @@ def _row(answer: Answer) -> answers.Made:
         ],
         unsupported=answer.unsupported,
         prompt_version=answer.prompt_version,
-        prompt_hash=bytes.fromhex(answer.prompt_hash) if answer.prompt_hash else None,
+        prompt_hash=answer.prompt_hash,
     )

@@ -4,15 +4,11 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from functions.ask.replay import Change, Replay
 from minirag.knowledge.answers import Logged
 from minirag.runtime.http import Text
-
-
-def _hexadecimal(hashed: object) -> object:
-    return hashed.hex() if isinstance(hashed, bytes) else hashed
 
 
 class PassageOut(BaseModel):
@@ -69,7 +65,7 @@ class LoggedOut(BaseModel):
     citations: list[LoggedCitationOut]
     unsupported: list[str]
     prompt_version: str | None
-    prompt_hash: Annotated[str | None, BeforeValidator(_hexadecimal)]
+    prompt_hash: str | None
     prompt_tokens: int
     completion_tokens: int
     embedding_tokens: int
@@ -166,6 +162,6 @@ def _made(one: Logged | Replay) -> MadeOut:
     return MadeOut(
         generation=one.generation,
         prompt_version=one.prompt_version,
-        prompt_hash=one.prompt_hash.hex() if one.prompt_hash else None,
+        prompt_hash=one.prompt_hash,
         answerability=one.answerability,
     )

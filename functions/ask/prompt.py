@@ -42,9 +42,9 @@ def declined(completion: str) -> bool:
     return completion.strip().rstrip(".") == NO_ANSWER
 
 
-def digest(prompt: Prompt) -> bytes:
-    """SHA-256 of what a model is given, by which it shows later whether it would be given the same."""
-    return hashlib.sha256(f"{prompt.version}\0{prompt.system}\0{prompt.user}".encode("utf-8", "replace")).digest()
+def digest(prompt: Prompt) -> str:
+    """SHA-256 of what a model is given, in hexadecimal digits: it shows later whether it would be given the same."""
+    return hashlib.sha256(f"{prompt.version}\0{prompt.system}\0{prompt.user}".encode("utf-8", "replace")).hexdigest()
 
 
 def build(

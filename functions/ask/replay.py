@@ -62,7 +62,7 @@ class Replay:
 
     generation: int
     prompt_version: str
-    prompt_hash: bytes | None
+    prompt_hash: str | None
     same_prompt: bool | None
     answerability: float | None
     passages: list[Compared]
@@ -75,7 +75,7 @@ def replay(caller: Caller, logged: Logged, *, seconds: float) -> Replay:
     )
     first = providers(settings.current(), question.provider, question.model)[0]
     evidence = gather(caller, question, first, seconds=seconds)
-    spend.count_search(caller, evidence.retrieved)
+    spend.count_embedding(caller, evidence.retrieved)
     then = {
         UUID(one["chunk_id"]): (UUID(one["source_id"]), Place(rank, one["score"], one["keyword"], one["vector"]))
         for rank, one in enumerate(logged.passages, 1)

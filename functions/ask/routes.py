@@ -10,7 +10,6 @@ from functions.ask import compose, log, spend
 from functions.ask.app import app
 from functions.ask.bodies import AskIn, AskOut, ChunkOut, ExplanationOut, QuestionIn, SearchIn, SearchOut
 from functions.ask.explain import explain
-from functions.ask.given import recorded
 from functions.ask.question import Question
 from minirag.knowledge.filters import Filters
 from minirag.runtime.http import add_header, described, json_response, remaining_seconds, written
@@ -31,8 +30,7 @@ async def ask(
     question = _question(body, provider=body.provider, model=body.model)
     given = path.answer(caller, question, seconds=remaining_seconds(request))
     add_header(request, "X-Cache", given.cached)
-    with recorded(caller, question, given):
-        return json_response(given.body(request.state.request_id))
+    return json_response(given.body(request.state.request_id))
 
 
 @app.post("/api/v1/search", response_model=SearchOut, openapi_extra=described(SearchIn, form=True))
@@ -44,7 +42,7 @@ async def search(
     """Find the passages that an answer would rest on."""
     question = _question(body)
     retrieved = compose.search(caller, question, seconds=remaining_seconds(request))
-    spend.count_search(caller, retrieved)
+    spend.count_embedding(caller, retrieved)
     explanation = explain(caller, question.filters, retrieved, body.explain.source_id) if body.explain else None
     chunks = [ChunkOut.of(candidate, chunk) for candidate, chunk in retrieved.found]
     found = SearchOut(

@@ -21,7 +21,7 @@ from functions.ingest.bodies import (
 from minirag.knowledge import chunks, jobs, sources, texts
 from minirag.runtime import cache, db, page
 from minirag.runtime.errors import NotFound, TooLarge
-from minirag.runtime.http import create_app
+from minirag.runtime.http import cached, create_app
 from minirag.tenancy import audit
 from minirag.tenancy.access import needs, origin_of
 from minirag.tenancy.identity import Caller
@@ -93,15 +93,13 @@ async def list_sources(caller: Reader, limit: Limit = page.DEFAULT_LIMIT, cursor
     # Formed once, of the version that came with the caller: a change meanwhile comes with another one, under which
     # nobody finds what is kept here.
     key = f"workspace:{caller.workspace_id}:sources:{cache.key(caller.sources_version, limit, cursor)}"
-    (listed,) = cache.get_many([key])
-    found = listed is not None
-    if listed is None:
+
+    def listed() -> SourcePage:
         with db.transaction(caller.tenant) as tx:
             rows = sources.page(tx, caller.workspace_id, after=after, limit=limit + 1)
-        items = [SourceOut.of(row) for row in rows[:limit]]
-        listed = SourcePage(items=items, next_cursor=page.next_cursor(rows, limit)).model_dump_json().encode()
-        cache.put_many({key: listed}, seconds=_LIST_SECONDS)
-    return Response(listed, media_type="application/json", headers={"X-Cache": "hit" if found else "miss"})
+        return SourcePage(items=[SourceOut.of(row) for row in rows[:limit]], next_cursor=page.next_cursor(rows, limit))
+
+    return cached(key, listed, SourcePage, seconds=_LIST_SECONDS)
 
 
 @app.get("/api/v1/sources/{source_id}", response_model=SourceOut)

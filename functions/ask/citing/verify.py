@@ -12,12 +12,10 @@ from typing import Final
 
 from functions.ask.citing import markers
 from functions.ask.citing.foreign import foreign
-from functions.ask.citing.markers import Mark, without_markers
+from functions.ask.citing.markers import Mark
 from functions.ask.citing.trace import Evidence, Span
 from minirag.knowledge.llm import Passage
 from minirag.knowledge.sentences import sentences
-
-__all__ = ["Span", "Verified", "verify", "without_markers"]
 
 # Terms from which a part of a sentence says something by itself.
 _PART: Final = 4

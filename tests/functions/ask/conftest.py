@@ -1,11 +1,14 @@
-"""A cache for the tests of asking; without it they run without one."""
+"""A cache, and models, for the tests of asking; without these they run without any."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from local.valkey import Valkey
+from minirag.knowledge import sdk
 from minirag.runtime import cache, settings
+from tests.fakes.anthropic_server import AnthropicServer
+from tests.fakes.openai_server import OpenAIServer
 
 
 @pytest.fixture
@@ -21,3 +24,31 @@ def caching(system: None, valkey: Valkey) -> Iterator[pytest.MonkeyPatch]:  # no
         yield patch
     cache._redis.cache_clear()
     settings.current.cache_clear()
+
+
+@pytest.fixture
+def openai(system: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAIServer]:  # noqa: ARG001
+    with OpenAIServer() as server:
+        monkeypatch.setenv("OPENAI_API_KEY", server.key)
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        settings.current.cache_clear()
+        yield server
+    monkeypatch.undo()
+    settings.current.cache_clear()
+
+
+@pytest.fixture
+def anthropic(system: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[AnthropicServer]:  # noqa: ARG001
+    with AnthropicServer() as server:
+        monkeypatch.setenv("ANTHROPIC_API_KEY", server.key)
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
+        settings.current.cache_clear()
+        yield server
+    monkeypatch.undo()
+    settings.current.cache_clear()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short pauses between attempts."""
+    monkeypatch.setattr(sdk, "_PAUSE", 0.02)

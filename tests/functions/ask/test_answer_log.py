@@ -1,7 +1,7 @@
 """The answers that were given belong to who asked: they and admins of the workspace see them, nobody else does."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
@@ -16,6 +16,7 @@ from local.postgres import Postgres
 from minirag.knowledge import answers
 from minirag.runtime import db, fragments
 from tests.functions.ingest.test_ingestion import paste, sources
+from tests.layers.tenancy.test_quotas import WAITING
 from tests.tenants import TestTenant, add_key, add_member
 
 Part = TypeVar("Part", answers.Asked, answers.Made)
@@ -142,7 +143,6 @@ def test_an_answer_that_comes_while_its_document_is_being_deleted_is_kept_withou
 ) -> None:
     with psycopg.connect(postgres.superuser_url) as deleting:
         deleting.execute("SELECT FROM sources WHERE id = %s FOR UPDATE", (document,))
-        deleting.execute("SET LOCAL lock_timeout = '1s'")
         given = ask(api, tenant.headers)
         assert "Sostratus" in given["answer"]
         deleting.execute("UPDATE sources SET deleted_at = now() WHERE id = %s", (document,))
@@ -151,7 +151,7 @@ def test_an_answer_that_comes_while_its_document_is_being_deleted_is_kept_withou
 
 
 def test_a_deletion_waits_for_an_answer_that_is_being_kept_and_then_empties_it(
-    tenant: TestTenant, document: str, api: httpx.Client, postgres: Postgres
+    tenant: TestTenant, document: str, api: httpx.Client, postgres: Postgres, superuser: psycopg.Connection[Any]
 ) -> None:
     given = ask(api, tenant.headers)
     mine = db.Tenant(tenant.workspace_id, tenant.organization_id, tenant.user_id)
@@ -169,7 +169,8 @@ def test_a_deletion_waits_for_an_answer_that_is_being_kept_and_then_empties_it(
             source_ids=[UUID(document)],
         )
         deletion = other.submit(delete, postgres, tenant, document)
-        assert not wait([deletion], timeout=0.3).done
+        while superuser.execute(WAITING, ("%FOR UPDATE",)).fetchone() != (1,):
+            assert not deletion.done()
     with db.transaction(mine) as tx:
         kept = answers.find(tx, tenant.workspace_id, late.id)
     assert deletion.result() == 2

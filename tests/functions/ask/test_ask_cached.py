@@ -1,9 +1,11 @@
 """What was answered is not worked out again: whoever may find it does, as long as it holds, and it costs no model."""
 
+import json
 import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -11,16 +13,17 @@ from typing import Any, Final
 import httpx
 import pytest
 import redis
+from pydantic import TypeAdapter
 
 from functions.ask import embedded
+from functions.ask.bodies import AnswerOut, AskOut, ChunkOut, CitationOut, GivenOut, UsageOut
 from local.postgres import Postgres
 from local.valkey import Valkey
+from minirag.knowledge import answers
 from minirag.runtime import cache, settings
 from tests.fakes.anthropic_server import AnthropicServer
 from tests.fakes.openai_server import OpenAIServer
 from tests.functions.ask.test_ask_with_models import CHAT
-from tests.functions.ask.test_ask_with_models import anthropic as anthropic  # noqa: PLC0414  the fixtures
-from tests.functions.ask.test_ask_with_models import openai as openai  # noqa: PLC0414
 from tests.functions.ingest.test_ingestion import TEXT, paste
 from tests.tenants import TestTenant, add_member
 
@@ -77,6 +80,26 @@ def test_who_asks_again_gets_the_same_answer_as_one_of_their_own_and_pays_no_mod
     assert saved["saved_usd"] == pytest.approx(paid["cost_usd"] - paid["function_usd"])
     assert 0 < saved["cost_usd"] == saved["function_usd"] < saved["saved_usd"]
     assert [request.path for request in openai.requests].count(CHAT) == 1
+
+
+@pytest.mark.usefixtures("source_ids")
+def test_a_response_is_what_the_api_says_it_is_whether_it_was_there_or_not(
+    api: httpx.Client, tenant: TestTenant
+) -> None:
+    for cached in ("miss", "hit"):
+        body = ask(api, tenant.headers)
+        assert body["cached"] == cached
+        assert body.keys() == {one.name for one in fields(AskOut)}
+        parts = (body["citations"][0], body["chunks"][0], body["usage"])
+        for part, kind in zip(parts, (CitationOut, ChunkOut, UsageOut), strict=True):
+            assert part.keys() == {one.name for one in fields(kind)}
+        TypeAdapter(AskOut).validate_json(json.dumps(body))
+
+
+@pytest.mark.parametrize("parts", [(AnswerOut, GivenOut), (answers.Made, answers.Asked)])
+def test_what_is_joined_has_no_name_twice(parts: tuple[type, type]) -> None:
+    one, other = ({field.name for field in fields(kind)} for kind in parts)
+    assert one.isdisjoint(other)
 
 
 def test_what_is_asked_otherwise_is_another_question_but_for_blanks_around_it(

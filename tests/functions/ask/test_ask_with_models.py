@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Literal
 
 import httpx
@@ -10,10 +10,9 @@ import pytest
 import tiktoken
 
 from local.response import rest_response
-from minirag.knowledge import sdk
 from minirag.runtime import settings
 from tests.fakes.anthropic_server import AnthropicServer
-from tests.fakes.openai_server import OpenAIServer
+from tests.fakes.openai_server import OpenAIServer, first_sentence_cited
 from tests.tenants import TestTenant
 from tests.transport import context, invocation
 
@@ -23,40 +22,12 @@ QUESTION = "Where did the lighthouse stand?"
 TEXT = "The lighthouse of Alexandria stood on the island of Pharos. It was about one hundred metres high."
 
 
-@pytest.fixture
-def openai(system: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAIServer]:  # noqa: ARG001
-    with OpenAIServer() as server:
-        monkeypatch.setenv("OPENAI_API_KEY", server.key)
-        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
-        settings.current.cache_clear()
-        yield server
-    monkeypatch.undo()
-    settings.current.cache_clear()
-
-
-@pytest.fixture
-def anthropic(system: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[AnthropicServer]:  # noqa: ARG001
-    with AnthropicServer() as server:
-        monkeypatch.setenv("ANTHROPIC_API_KEY", server.key)
-        monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
-        settings.current.cache_clear()
-        yield server
-    monkeypatch.undo()
-    settings.current.cache_clear()
-
-
 @pytest.fixture(params=["openai", "anthropic"])
 def server(request: pytest.FixtureRequest) -> OpenAIServer | AnthropicServer:
     """Each vendor in turn, the only one that has a key; faults are of its answers, not of its embeddings."""
     found: OpenAIServer | AnthropicServer = request.getfixturevalue(request.param)
     found.aimed_at = CHAT if request.param == "openai" else None
     return found
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Short pauses between attempts."""
-    monkeypatch.setattr(sdk, "_PAUSE", 0.02)
 
 
 def ingest(api: httpx.Client, tenant: TestTenant, deliver: Callable[[], Any]) -> None:
@@ -418,7 +389,15 @@ def test_a_prompt_that_is_too_long_for_the_model_is_tried_with_fewer_passages(
     server.context_tokens = 1_200
     answer = ask(api, tenant, "Where did the lighthouse 7 stand?", k=16)
     assert answer["outcome"] == "answered"
-    assert logged(caplog, "ask.shortened", "passages")[0] == (8,)
+    shortened = logged(caplog, "ask.shortened", "passages")
+    assert shortened[0] == (8,)
+    # A model cannot cite what it was not shown.
+    server.completion = lambda asked: f"{first_sentence_cited(asked)} {answer['chunks'][-1]['content']} [16]"
+    again = ask(api, tenant, "Where did the lighthouse 7 stand?", k=16)
+    assert {one["marker"] for one in again["citations"]} == {1}
+    # And what is said of the prompt is of the one that was answered.
+    replayed = api.post(f"/api/v1/answers/{again['answer_id']}/replay", headers=tenant.headers).json()
+    assert replayed["then"]["prompt_hash"] != replayed["now"]["prompt_hash"]
     server.context_tokens = 10
     response = try_to_ask(tenant)
     assert (response.status_code, response.json()["type"]) == (503, "urn:minirag:problem:context_overflow")

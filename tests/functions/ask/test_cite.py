@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from functions.ask.citing.verify import Verified, verify, without_markers
+from functions.ask.citing.markers import without_markers
+from functions.ask.citing.verify import Verified, verify
 from minirag.knowledge.llm import Passage
 
 ONE = "The lighthouse of Alexandria\nstood on Pharos. It was a hundred metres high."

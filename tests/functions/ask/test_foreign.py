@@ -12,7 +12,6 @@ from functions.ask.citing.verify import Verified, verify
 from minirag.knowledge.llm import Passage
 from tests.fakes.openai_server import OpenAIServer
 from tests.functions.ask.test_ask_with_models import TEXT, ask, ingest
-from tests.functions.ask.test_ask_with_models import openai as openai  # noqa: PLC0414  the fixture
 from tests.tenants import TestTenant
 
 PASSAGE = (

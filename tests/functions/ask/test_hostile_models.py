@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import httpx
 import psycopg
@@ -10,11 +10,11 @@ import pytest
 import redis
 
 from local.valkey import Valkey
+from minirag.knowledge import answers
 from minirag.runtime import settings
+from minirag.runtime.errors import Unavailable
 from tests.fakes.openai_server import OpenAIServer
 from tests.functions.ask.test_ask_with_models import CHAT, QUESTION, TEXT, ingest
-from tests.functions.ask.test_ask_with_models import openai as openai  # noqa: PLC0414  the fixture
-from tests.functions.ask.test_ask_with_models import quick as quick  # noqa: PLC0414
 from tests.tenants import TestTenant
 
 Deliver = Callable[[], Any]
@@ -171,12 +171,11 @@ def test_what_was_found_without_the_questions_vector_is_not_kept_for_long(
         lambda entry: entry.replace(b'"answer":"', b'"answer":"Not ', 1),
     ],
 )
+@pytest.mark.usefixtures("document", "caching")
 def test_what_cannot_be_read_in_the_cache_is_answered_anew(
-    document: OpenAIServer,
     api: httpx.Client,
     tenant: TestTenant,
     valkey: Valkey,
-    caching: pytest.MonkeyPatch,  # noqa: ARG001
     damaged: Callable[[bytes], bytes],
 ) -> None:
     before = _kept(valkey)
@@ -188,13 +187,102 @@ def test_what_cannot_be_read_in_the_cache_is_answered_anew(
         client.set(key, damaged(entry), px=60_000)
         again = ask(api, tenant)
         assert (again.status_code, again.json()["cached"]) == (200, "miss")
-        assert again.json()["answer"] == first["answer"]
+        # And what is there then can be read.
+        third = ask(api, tenant).json()
+        assert (third["cached"], third["answer"], third["citations"]) == ("hit", first["answer"], first["citations"])
         client.delete(key)
         client.set(key + b":failure", damaged(entry), px=60_000)
         failed = ask(api, tenant)
         assert (failed.status_code, failed.headers["content-type"]) == (503, "application/problem+json")
-    assert document.requests
+
+
+@pytest.mark.usefixtures("caching")
+@pytest.mark.parametrize("finish", ["stop", "content_filter", "refusal"])
+def test_that_a_model_gave_nothing_is_not_kept_for_long(
+    document: OpenAIServer, api: httpx.Client, tenant: TestTenant, valkey: Valkey, finish: str
+) -> None:
+    before = _kept(valkey)
+    document.end(finish)
+    assert ask(api, tenant).json()["outcome"] == "no_answer"
+    [left] = {left for key, left in _kept(valkey).items() if key not in before}
+    assert 0 < left <= 10_000
+
+
+@pytest.mark.parametrize("kind", ["reset", "half"])
+def test_an_answer_that_broke_off_may_have_been_paid_for_and_stays_counted(
+    document: OpenAIServer,
+    api: httpx.Client,
+    tenant: TestTenant,
+    superuser: psycopg.Connection[Any],
+    kind: Literal["reset", "half"],
+) -> None:
+    limit(superuser, tenant, "1")
+    before = spent(superuser, tenant)
+    document.spoil(kind, times=3)
+    assert ask(api, tenant).status_code == 503
+    # 800 tokens written are the most that the answer could have had.
+    assert spent(superuser, tenant) - before > 800 * Decimal("0.0000006")
+
+
+@pytest.mark.usefixtures("document")
+def test_a_server_that_nothing_could_be_sent_to_costs_nothing(
+    api: httpx.Client,
+    tenant: TestTenant,
+    superuser: psycopg.Connection[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limit(superuser, tenant, "1")
+    assert ask(api, tenant).status_code == 200
+    before = spent(superuser, tenant)
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
     settings.current.cache_clear()
+    assert ask(api, tenant).status_code == 503
+    assert spent(superuser, tenant) == before
+
+
+@pytest.mark.usefixtures("caching")
+def test_what_a_model_took_is_counted_even_if_its_answer_cannot_be_recorded(
+    document: OpenAIServer,
+    api: httpx.Client,
+    tenant: TestTenant,
+    superuser: psycopg.Connection[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise Unavailable("The database cannot be reached right now. Try again in a few seconds.")
+
+    before = spent(superuser, tenant)
+    document.say(said(usage=usage_of(1_000_000, 1_000_000)))
+    with monkeypatch.context() as broken:
+        broken.setattr(answers, "record", fail)
+        assert ask(api, tenant).status_code == 503
+    assert ask(api, tenant).json()["cached"] == "hit"
+    assert spent(superuser, tenant) - before == pytest.approx(Decimal("0.75"), abs=Decimal("0.001"))
+
+
+def test_a_model_that_turns_out_to_think_is_asked_only_if_the_limit_has_room_for_its_thoughts(
+    document: OpenAIServer,
+    api: httpx.Client,
+    tenant: TestTenant,
+    superuser: psycopg.Connection[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MINIRAG_PRICES", '{"my-deployment": [0, 1]}')
+    settings.current.cache_clear()
+    limit(superuser, tenant, "0.004")
+    before = spent(superuser, tenant)
+    refused = ask(api, tenant, provider="openai", model="my-deployment")
+    assert (refused.status_code, refused.json()["type"]) == (429, "urn:minirag:problem:cost_limit")
+    # As long as a question may take, not until the next month: others may give back what they have reserved.
+    assert 0 < int(refused.headers["Retry-After"]) <= 30
+    # Nothing but the question's embedding.
+    assert spent(superuser, tenant) - before < Decimal("0.000001")
+    superuser.execute("UPDATE workspace_quota_settings SET cost_limit_usd_a_month = 0.005")
+    answered = ask(api, tenant, provider="openai", model="my-deployment")
+    assert answered.json()["outcome"] == "answered"
+    assert spent(superuser, tenant) < Decimal("0.004")
+    asked = [request.body for request in document.requests if request.path == CHAT]
+    assert [one["max_completion_tokens" if "temperature" not in one else "max_tokens"] for one in asked] == [800, 4096]
 
 
 def _kept(valkey: Valkey) -> dict[bytes, int]:

@@ -1,30 +1,17 @@
 """Documents cannot make an answer leak, whatever they tell a model, and whether or not it obeys."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import httpx
-import pytest
 
 from functions.ask import prompt
 from minirag.knowledge.sentences import sentences
-from minirag.runtime import settings
 from tests.fakes.openai_server import OpenAIServer
 from tests.functions.ask.injections import INJECTIONS, PRODUCT
 from tests.functions.ask.markup import active
 from tests.tenants import TestTenant
-
-
-@pytest.fixture
-def openai(system: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAIServer]:  # noqa: ARG001
-    with OpenAIServer() as server:
-        monkeypatch.setenv("OPENAI_API_KEY", server.key)
-        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
-        settings.current.cache_clear()
-        yield server
-    monkeypatch.undo()
-    settings.current.cache_clear()
 
 
 def test_no_injected_document_makes_an_answer_leak(

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from minirag.knowledge.cost import PRICES, cost_usd, function_usd, most_usd, version
+from minirag.knowledge.cost import PRICES, cost_usd, function_usd, version
 from minirag.knowledge.embeddings import minilm
 from minirag.knowledge.llm import extractive
 from minirag.runtime import settings
@@ -44,7 +44,7 @@ def test_what_runs_here_costs_nothing(model: str) -> None:
 
 def test_an_unknown_price_is_no_price() -> None:
     assert cost_usd("gpt-4o-2024-05-13", 1, 1) is None
-    assert most_usd("llama-3.1-8b", 1, 1) is None
+    assert cost_usd("llama-3.1-8b", 1, 1) is None
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_the_default_models_have_prices() -> None:
 
 
 def test_the_most_a_call_can_cost_is_known_before_it() -> None:
-    assert most_usd("gpt-4o-mini", 1_000, 800) == Decimal("0.00063")
+    assert cost_usd("gpt-4o-mini", 1_000, 800) == Decimal("0.00063")
 
 
 def test_the_settings_override_prices_and_add_to_them(variables: Set) -> None:

@@ -17,7 +17,16 @@ import pytest
 import tiktoken
 
 from minirag.knowledge import sdk
-from minirag.knowledge.llm import Completion, ContextOverflow, Passage, Prompt, Provider, fail_over, tokens
+from minirag.knowledge.llm import (
+    Completion,
+    ContextOverflow,
+    LongerAnswer,
+    Passage,
+    Prompt,
+    Provider,
+    fail_over,
+    tokens,
+)
 from minirag.knowledge.llm.anthropic import AnthropicProvider
 from minirag.knowledge.llm.choose import ANTHROPIC, EXTRACTIVE, OPENAI, available, provider, providers
 from minirag.knowledge.llm.extractive import Extractive
@@ -152,13 +161,16 @@ def test_the_parameter_for_the_length_of_an_answer_is_the_one_the_server_knows(u
     assert "max_completion_tokens" in OpenAIProvider("openai/gpt-5-mini", "key", url)._bounds()
 
 
-def test_a_deployment_whose_name_does_not_tell_that_it_thinks_is_asked_anew_and_remembered(
+def test_of_a_deployment_whose_name_does_not_tell_that_it_thinks_it_is_said_once_and_remembered(
     openai_vendor: Vendor,
 ) -> None:
     made = openai_vendor.provider("my-deployment")
+    assert made.answer_tokens == 800
+    with pytest.raises(LongerAnswer):
+        made.complete(PROMPT, seconds=PATIENCE)
+    assert made.answer_tokens == 4096
     for _ in range(2):
         assert made.complete(PROMPT, seconds=PATIENCE).completion_tokens == 5
-    assert made.answer_tokens == 4096
     assert ["temperature" in request.body for request in openai_vendor.server.requests] == [True, False, False]
 
 
@@ -445,10 +457,11 @@ def test_another_provider_takes_over_from_one_that_fails(
         first.server.end("length" if first.name == OPENAI else "max_tokens")
     else:
         first.server.fail(int(failing), times=3, retry_after="60")
-    completion = fail_over.complete([first.provider(), second.provider()], PROMPT, seconds=seconds)
+    completion, _ = fail_over.complete([first.provider(), second.provider()], PROMPT, seconds=seconds)
     assert (completion.provider, completion.model) == (second.name, second.model)
     assert completion.text == "Employees get 25 days. [1]"
-    codes = {401: "model_key_rejected", 429: "model_rate_limited", "delay": "out_of_time", "length": "model_spent"}
+    codes = {401: "model_key_rejected", 429: "model_rate_limited", "delay": "out_of_time", "reset": "model_broke_off"}
+    codes |= {"length": "model_spent"}
     expected = (first.name, second.name, codes.get(failing, "unavailable"))
     assert logged(caplog, "ask.failed_over", "provider", "to", "code") == [expected]
     assert "test-key" not in "".join(str(vars(record)) for record in caplog.records)
@@ -466,9 +479,9 @@ def test_what_the_last_provider_raises_is_raised(both: tuple[Vendor, Vendor]) ->
 def test_a_first_provider_that_answers_or_refuses_leaves_the_second_alone(both: tuple[Vendor, Vendor]) -> None:
     first, second = both
     two = [first.provider(), second.provider()]
-    assert fail_over.complete(two, PROMPT, seconds=PATIENCE).provider == first.name
+    assert fail_over.complete(two, PROMPT, seconds=PATIENCE)[0].provider == first.name
     first.server.end("refusal", "No.")
-    assert fail_over.complete(two, PROMPT, seconds=PATIENCE).finish == "refusal"
+    assert fail_over.complete(two, PROMPT, seconds=PATIENCE)[0].finish == "refusal"
     with pytest.raises(Unprocessable):
         fail_over.complete([first.provider("nonsense"), second.provider()], PROMPT, seconds=PATIENCE)
     assert second.server.requests == []
@@ -521,8 +534,9 @@ def test_a_prompt_that_is_too_long_is_tried_with_fewer_passages(
 ) -> None:
     vendor.server.context_tokens = 60
     long = replace(PROMPT, passages=(PASSAGE,) * 16, user="word " * 160 + PROMPT.user)
-    completion = fail_over.complete([vendor.provider()], long, seconds=PATIENCE, shorten=halved)
+    completion, shown = fail_over.complete([vendor.provider()], long, seconds=PATIENCE, shorten=halved)
     assert completion.text == "Employees get 25 days. [1]"
+    assert len(shown.passages) == 2
     assert logged(caplog, "ask.shortened", "passages") == [(8,), (4,), (2,)]
     vendor.server.context_tokens = 1
     with pytest.raises(ContextOverflow):
@@ -533,7 +547,7 @@ def test_what_is_too_long_for_one_provider_is_asked_whole_of_the_next(both: tupl
     first, second = both
     first.server.context_tokens = 1
     two = [first.provider(), second.provider()]
-    assert fail_over.complete(two, PROMPT, seconds=PATIENCE, shorten=halved).provider == second.name
+    assert fail_over.complete(two, PROMPT, seconds=PATIENCE, shorten=halved)[0].provider == second.name
 
 
 BOTH = Settings(database_url="", openai_api_key="a", anthropic_api_key="b")

@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from itertools import product
 from types import FrameType
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from uuid import uuid4
 
 import pytest
 import redis
 
 from local.valkey import Valkey
-from minirag.runtime import cache, rates, settings, telemetry
-from minirag.runtime.settings import Settings
+from minirag.runtime import cache, rates, telemetry
 from tests.fakes.proxy import Proxy
 from tests.fakes.valkey_cluster import ValkeyCluster
+from tests.layers.runtime.conftest import Connect
 
 # Instead of the 40 ms of every day, so that many calls fit into the time of a test.
 TIMEOUT_SECONDS: Final = 0.004
@@ -89,24 +89,6 @@ def failures(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     logged: list[str] = []
     monkeypatch.setattr(telemetry, "event", lambda name, **_: logged.append(name))
     return logged
-
-
-class Connect(Protocol):
-    """Make this process use another Redis, as if it had just started."""
-
-    def __call__(self, url: str, *, cluster: bool = False) -> None: ...
-
-
-@pytest.fixture
-def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
-    def run(url: str, *, cluster: bool = False) -> None:
-        current = Settings(database_url="", redis_url=url, redis_cluster=cluster)
-        monkeypatch.setattr(settings, "current", lambda: current)
-        monkeypatch.setattr(cache, "_closed_from", 0.0)
-        cache._redis.cache_clear()
-
-    yield run
-    cache._redis.cache_clear()
 
 
 @pytest.fixture(params=["alone"])

@@ -20,11 +20,9 @@ import redis
 from local import leash, ports
 from local import valkey as valkey_server
 from local.valkey import Valkey
-from minirag.runtime import cache, rates, settings
+from minirag.runtime import cache, rates
 from minirag.runtime.rates import Allowance
-from minirag.runtime.settings import Settings
-
-Connect = Callable[[str | None], None]
+from tests.layers.runtime.conftest import Connect
 
 # Long enough for a busy machine, in tests that are not about time.
 PATIENT_SECONDS = 10.0
@@ -40,24 +38,6 @@ answers = [rates.take(sys.argv[1], limit=100, window_seconds=3600) for _ in rang
 assert None not in answers
 print(sum(answer.allowed for answer in answers))
 """
-
-
-@pytest.fixture
-def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
-    """Make this process use another Redis, or none, as if it had just started."""
-
-    def run(url: str | None) -> None:
-        monkeypatch.setattr(settings, "current", lambda: Settings(database_url="", redis_url=url))
-        monkeypatch.setattr(cache, "_closed_from", 0.0)
-        cache._redis.cache_clear()
-
-    yield run
-    cache._redis.cache_clear()
-
-
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "_TIMEOUT_SECONDS", PATIENT_SECONDS)
 
 
 @pytest.fixture

@@ -22,17 +22,16 @@ import redis
 from redis.crc import key_slot
 
 from local.valkey import Valkey
-from minirag.runtime import cache, rates, settings, single_flight, telemetry
+from minirag.runtime import cache, rates, single_flight, telemetry
 from minirag.runtime.errors import MiniRagError, OutOfTime, TooMany, Unavailable
 from minirag.runtime.settings import Settings
 from minirag.runtime.single_flight import Cached, Done
 from tests.fakes.valkey_cluster import ValkeyCluster
+from tests.layers.runtime.conftest import Connect
 
-Connect = Callable[..., None]
 Outcome = tuple[bytes, Cached] | BaseException
 
 # Long enough for a busy machine, in tests that are not about time.
-PATIENT_SECONDS: Final = 10.0
 THREADS: Final = 16
 
 
@@ -65,25 +64,6 @@ class Work:
         if self.error is not None:
             raise self.error
         return Done(self.value, 60)
-
-
-@pytest.fixture
-def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
-    """Make this process use another Redis, or none, as if it had just started."""
-
-    def run(url: str | None, *, cluster: bool = False) -> None:
-        current = Settings(database_url="", redis_url=url, redis_cluster=cluster)
-        monkeypatch.setattr(settings, "current", lambda: current)
-        monkeypatch.setattr(cache, "_closed_from", 0.0)
-        cache._redis.cache_clear()
-
-    yield run
-    cache._redis.cache_clear()
-
-
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "_TIMEOUT_SECONDS", PATIENT_SECONDS)
 
 
 @pytest.fixture

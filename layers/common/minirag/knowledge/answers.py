@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, Final
+from typing import Any, Final
 from uuid import UUID
 
 from psycopg.rows import class_row
-from pydantic import PlainSerializer
 
 from minirag.runtime import fragments
 from minirag.runtime.db import Connection
@@ -39,9 +38,9 @@ FROM whole, json_populate_record(NULL::answers, %(answer)s::json) a
 # Row-level security leaves out those of others, but for admins; `user_id` narrows further where it is asked for.
 _PAGE: Final = """
 SELECT id, user_id, question, answer, outcome, score, answerability, provider, model, finish, asked_provider,
-       asked_model, cached, generation, k, filters, passages, citations, unsupported, prompt_version, prompt_hash,
-       prompt_tokens, completion_tokens, embedding_tokens, cost_usd, function_usd, saved_usd, prices, duration_ms,
-       timings, created_at
+       asked_model, cached, generation, k, filters, passages, citations, unsupported, prompt_version,
+       encode(prompt_hash, 'hex') AS prompt_hash, prompt_tokens, completion_tokens, embedding_tokens, cost_usd,
+       function_usd, saved_usd, prices, duration_ms, timings, created_at
 FROM answers
 WHERE workspace_id = %(workspace_id)s
   AND (%(user_id)s::uuid IS NULL OR user_id = %(user_id)s)
@@ -51,9 +50,9 @@ LIMIT %(limit)s
 """
 _FIND: Final = """
 SELECT id, user_id, question, answer, outcome, score, answerability, provider, model, finish, asked_provider,
-       asked_model, cached, generation, k, filters, passages, citations, unsupported, prompt_version, prompt_hash,
-       prompt_tokens, completion_tokens, embedding_tokens, cost_usd, function_usd, saved_usd, prices, duration_ms,
-       timings, created_at
+       asked_model, cached, generation, k, filters, passages, citations, unsupported, prompt_version,
+       encode(prompt_hash, 'hex') AS prompt_hash, prompt_tokens, completion_tokens, embedding_tokens, cost_usd,
+       function_usd, saved_usd, prices, duration_ms, timings, created_at
 FROM answers
 WHERE workspace_id = %s AND id = %s
 """
@@ -76,7 +75,7 @@ class Made:
     """What the log says of an answer that many may be given; `answer` None once it was emptied.
 
     It is emptied when a document was deleted, or while one changed, that it rests on. `prompt_hash` is the SHA-256 of
-    what a model was, or would have been, given.
+    what a model was, or would have been, given, in hexadecimal digits.
     """
 
     answer: str | None
@@ -90,7 +89,7 @@ class Made:
     citations: list[dict[str, Any]]
     unsupported: list[str]
     prompt_version: str | None
-    prompt_hash: Annotated[bytes, PlainSerializer(bytes.hex)] | None
+    prompt_hash: str | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -83,11 +83,6 @@ def cost_usd(model: str, prompt_tokens: int, completion_tokens: int) -> Decimal 
     return (price.input * prompt_tokens + price.output * completion_tokens) / _MILLION
 
 
-def most_usd(model: str, prompt_tokens: int, answer_tokens: int) -> Decimal | None:
-    """The dollars that a call costs at most, if an answer has `answer_tokens`; None if the price is not known."""
-    return cost_usd(model, prompt_tokens, answer_tokens)
-
-
 def function_usd(milliseconds: float) -> Decimal:
     """Dollars for one request of this function that took so long; 0 where it is none, or its time costs nothing."""
     current = settings.current()

@@ -33,6 +33,8 @@ _MALFORMED: Final = (ValueError, TypeError, AttributeError, LookupError, Arithme
 
 UNREADABLE: Final = "model_unreadable"
 """The code of an answer that came, and could not be read."""
+BROKE_OFF: Final = "model_broke_off"
+"""The code of a request that was sent, and whose answer did not come whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ def call(vendor: Vendor, request: Callable[[float], T], *, seconds: float) -> T:
                 raise problem from None
         except vendor.any_error as error:
             if attempt == _ATTEMPTS or monotonic() + pause >= deadline:
-                raise Unavailable(f"{vendor.name} cannot be reached; try again shortly") from error
+                raise _broken(vendor, error) from error
         except _MALFORMED as error:
             detail = f"{vendor.name}'s answer could not be read; try again shortly"
             raise Unavailable(detail, code=UNREADABLE) from error
@@ -125,6 +127,13 @@ def _within(seconds: float, request: Callable[[float], T]) -> T:
         return thread.submit(request, seconds).result(timeout=seconds)
     finally:
         thread.shutdown(wait=False)
+
+
+def _broken(vendor: Vendor, error: Exception) -> Unavailable:
+    """A connection that failed. By its name, since which HTTP library an SDK builds on is the SDK's affair."""
+    if type(error.__cause__).__name__ == "ConnectError":
+        return Unavailable(f"{vendor.name} cannot be reached; try again shortly")
+    return Unavailable(f"{vendor.name}'s answer broke off; try again shortly", code=BROKE_OFF)
 
 
 def _refused(

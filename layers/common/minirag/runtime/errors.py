@@ -91,6 +91,9 @@ class Unavailable(MiniRagError):
 class OutOfTime(MiniRagError):
     status, code, title = 504, "out_of_time", "Out of time"
 
+    def __init__(self, detail: str, *, code: str | None = None, retry_after: int | None = 5) -> None:
+        super().__init__(detail, code=code, retry_after=retry_after)
+
 
 def pack(error: MiniRagError) -> bytes:
     """An error as it is told to other processes that wait for the same."""

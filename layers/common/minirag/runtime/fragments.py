@@ -1,13 +1,15 @@
 """JSON objects that are written ahead, as bytes, and joined when they are needed."""
 
+import json
 from functools import cache
+from hashlib import sha256
 from typing import Any
 
 from pydantic import TypeAdapter
 
 
 def write(value: object) -> bytes:
-    """A dataclass as a JSON object."""
+    """A dataclass, or a model, as a JSON object."""
     kind: Any = type(value)
     return _adapter(kind).dump_json(value)
 
@@ -15,6 +17,13 @@ def write(value: object) -> bytes:
 def join(first: bytes, second: bytes) -> bytes:
     """One object with the members of two, neither of which is empty or has a name of the other."""
     return b"%b,%b" % (first[:-1], second[1:])
+
+
+@cache
+def form(*kinds: type, layout: int = 1) -> str:
+    """What tells bytes that are written of these types, and put together in this `layout`, from those of others."""
+    schemas = [_adapter(kind).json_schema(mode="serialization") for kind in kinds]
+    return sha256(json.dumps([layout, *schemas], sort_keys=True).encode()).hexdigest()[:16]
 
 
 @cache

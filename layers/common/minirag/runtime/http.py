@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from minirag.runtime import cors, fragments, headers, problem, settings, telemetry
+from minirag.runtime import cache, cors, fragments, headers, problem, settings, telemetry
 from minirag.runtime.characters import UNSTORABLE
 from minirag.runtime.errors import Malformed, MiniRagError, NotFound, TooLarge, Unprocessable, UnsupportedType
 
@@ -205,6 +205,18 @@ def written(body: object) -> Response:
 def json_response(body: bytes) -> Response:
     """JSON that is written already."""
     return Response(body, media_type="application/json")
+
+
+def cached(key: str, make: Callable[[], _Model], kind: type[_Model], *, seconds: int) -> Response:
+    """What `make` gives, as JSON, or gave for `key` at most so many seconds ago; the header X-Cache says which."""
+    # What was written by another version is not found.
+    key = f"{key}:{cache.key(fragments.form(kind))}"
+    (body,) = cache.get_many([key])
+    found = "miss" if body is None else "hit"
+    if body is None:
+        body = fragments.write(make())
+        cache.put_many({key: body}, seconds=seconds)
+    return Response(body, media_type="application/json", headers={"X-Cache": found})
 
 
 def client_ip(request: Request) -> str | None:

@@ -41,7 +41,7 @@ class Settings:
     redis_url: str | None = field(default=None, repr=False)
     # Whether the address is that of a cluster of several nodes, whose client must know which of them holds what.
     redis_cluster: bool = False
-    # Part of every key in the cache; another one after the database was put back to an earlier time.
+    # Part of every key whose content depends on documents; another one after the database was put back to earlier.
     cache_epoch: str = "1"
 
     # S3 and SQS. An endpoint is only given when they are not AWS's own.
@@ -116,6 +116,12 @@ def _read(environment: Mapping[str, str]) -> Settings:
         if not value.isdigit():
             raise ValueError(f"{name} must be a whole number, not {value!r}")
         return int(value)
+
+    def days(name: str, default: int) -> int:
+        found = number(name, default)
+        if found < 1:
+            raise ValueError(f"{name} must be at least 1, not {found}")
+        return found
 
     def dollars(name: str, default: Decimal) -> Decimal:
         value = text(name)
@@ -199,7 +205,7 @@ def _read(environment: Mapping[str, str]) -> Settings:
         sign_up=choice("MINIRAG_SIGN_UP", ("open", "invited")),
         cors_origins=tuple(part.strip() for part in (text("MINIRAG_CORS_ORIGINS") or "").split(",") if part.strip()),
         ask_per_minute=number("MINIRAG_ASK_PER_MINUTE", 30),
-        answers_kept_days=number("MINIRAG_ANSWERS_KEPT_DAYS", 90),
+        answers_kept_days=days("MINIRAG_ANSWERS_KEPT_DAYS", 90),
         max_organizations=number("MINIRAG_MAX_ORGANIZATIONS", 5),
         max_workspaces=number("MINIRAG_MAX_WORKSPACES", 100),
         # Two during a rotation, separated by a comma.

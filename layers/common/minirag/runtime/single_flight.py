@@ -50,6 +50,7 @@ _FREE: Final = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])
 """
+_FORGET: Final = "return redis.call('DEL', KEYS[1])"
 
 _alone: Final = threading.BoundedSemaphore(_AT_ONCE)
 
@@ -97,6 +98,11 @@ def once(kind: str, tag: str, work: Callable[[], Done], *, seconds: float) -> tu
         waited = True
         sleep(min(left, uniform(pause / 2, pause)))  # noqa: S311  so that not all look at once
         pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+
+def forget(kind: str, tag: str) -> None:
+    """Have `once` do it anew: what is kept for `tag` is no good."""
+    cache.run_script(_FORGET, (f"{kind}:{{{tag}}}",), ())
 
 
 def _lead(keys: _Keys, token: str, work: Callable[[], Done]) -> bytes:

@@ -48,7 +48,7 @@ def body_of(model: type[BaseModel]) -> Any:  # noqa: ANN401  FastAPI's own type 
 
 
 async def _read_body(request: Request, model: type[BaseModel]) -> BaseModel:
-    # FastAPI takes longer for a dependency of a dependency than we do for looking at both again.
+    # FastAPI takes longer for a dependency of a dependency than reading the credential again does.
     await presented(request)
     if not isinstance(getattr(request.state, "body", None), model):
         request.state.body = await read_model(request, model)

@@ -28,6 +28,7 @@ RETURNING chunks, bytes
 _LIMITS: Final = """
 SELECT chunk_limit, storage_bytes_limit FROM workspace_quota_settings WHERE workspace_id = %s
 """
+_QUESTION_SECONDS: Final = 30
 _ADD_COST: Final = """
 INSERT INTO workspace_usage_counters (workspace_id, period_start, kind, cost_usd)
 VALUES (%s, (now() AT TIME ZONE 'UTC')::date, 'questions', %s)
@@ -133,7 +134,7 @@ def totals(tx: Connection, workspace_id: UUID) -> Totals:
 
 
 def add_cost(tx: Connection, workspace_id: UUID, cost_usd: Decimal) -> None:
-    """Count what an answer cost. Last in its transaction: it locks the row that questions are counted in."""
+    """Count what the workspace spent. Last in its transaction: it locks the row that questions are counted in."""
     tx.execute(_ADD_COST, (workspace_id, cost_usd))
 
 
@@ -155,11 +156,12 @@ def reserve(tx: Connection, workspace_id: UUID, day: date, dollars: Decimal) -> 
     if fits is None:
         assert limit is not None
         raise TooMany(
-            f"The workspace may spend {limit[0]:.2f} dollars a month, and what is left of them is less than the "
-            "question might cost. Name a model that costs less, or ask again once other questions have ended, an "
+            f"The workspace may spend {limit[0].normalize():f} dollars a month, and what is left of them is less than "
+            "the question might cost. Name a model that costs less, or ask again once other questions have ended, an "
             "administrator has raised the limit, or the next month has begun (UTC).",
             code="cost_limit",
-            retry_after=_seconds_to_next_month(datetime.now(UTC)),
+            # As long as a question may take, whose reservation ends with it.
+            retry_after=_QUESTION_SECONDS,
         )
 
 
@@ -174,8 +176,8 @@ def check_question(
     """Raise TooMany if a question was not counted because a limit is reached; `identity` has counted it else."""
     if cost_limit is not None and cost_this_month is not None and cost_this_month >= cost_limit:
         raise TooMany(
-            f"The workspace may spend {cost_limit:.2f} dollars a month and has. It can ask again from the first of the "
-            "next month (UTC), or once an administrator raises the limit.",
+            f"The workspace may spend {cost_limit.normalize():f} dollars a month and has. It can ask again from the "
+            "first of the next month (UTC), or once an administrator raises the limit.",
             code="cost_limit",
             retry_after=_seconds_to_next_month(datetime.now(UTC)),
         )

@@ -173,11 +173,11 @@ def overview(tx: Connection, workspace_id: UUID) -> Overview | None:
 
 
 def clear_cache(tx: Connection, workspace_id: UUID) -> None:
-    """Let nothing be found any more that was cached for the workspace. Last in its transaction, as next_generation."""
+    """Let no answer or list of the workspace be found any more that was cached. Last in its transaction."""
     tx.execute(_CLEAR_CACHE, (workspace_id,))
 
 
 def clear_caches(tx: Connection) -> int:
-    """Let nothing be found any more that was cached for any workspace, for operators; returns of how many."""
+    """Let no answer or list be found any more that was cached, of any workspace, for operators; returns of how many."""
     row = tx.execute(_NEXT_GENERATIONS).fetchone()
     return 0 if row is None else int(row[0])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 from uuid import UUID
 
-from minirag.runtime.errors import Unavailable
+from minirag.runtime.errors import MiniRagError, Unavailable
 
 # Why an answer ended: it was finished, it was cut off, or the vendor's filter or the model itself would not give one.
 Finish = Literal["stop", "length", "content_filter", "refusal"]
@@ -15,6 +15,10 @@ class ContextOverflow(Unavailable):
     """The prompt is longer than the model reads; one of fewer passages may not be."""
 
     code = "context_overflow"
+
+
+class LongerAnswer(MiniRagError):
+    """The model thinks before it answers, which was not known: `answer_tokens` are more now. Ask it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ class Provider(Protocol):
     def complete(self, prompt: Prompt, *, seconds: float) -> Completion:
         """Answer within `seconds`.
 
-        Raises ContextOverflow, Unavailable, OutOfTime, or Unprocessable for a model that the caller named and nobody
-        knows.
+        Raises ContextOverflow, LongerAnswer, Unavailable, OutOfTime, or Unprocessable for a model that the caller named
+        and nobody knows.
         """
         ...

@@ -16,11 +16,12 @@ Shorten = Callable[[Prompt], Prompt | None]
 
 def complete(
     providers: Sequence[Provider], prompt: Prompt, *, seconds: float, shorten: Shorten | None = None
-) -> Completion:
+) -> tuple[Completion, Prompt]:
     """Complete `prompt` within `seconds` by the first provider, or by the next if that one fails.
 
-    A prompt that a model finds too long is made shorter by `shorten`, as often as it gives another. Raises what the
-    last provider asked raises; a mistake of the caller's is not asked again.
+    A prompt that a model finds too long is made shorter by `shorten`, as often as it gives another: the prompt that
+    was answered comes with the answer. Raises what the last provider asked raises; a mistake of the caller's is not
+    asked again.
     """
     deadline = monotonic() + seconds
     for provider, following in zip(providers, [*providers[1:], None], strict=True):
@@ -34,11 +35,11 @@ def complete(
     raise ValueError("there is no provider to ask")
 
 
-def _complete(provider: Provider, prompt: Prompt, seconds: float, shorten: Shorten | None) -> Completion:
+def _complete(provider: Provider, prompt: Prompt, seconds: float, shorten: Shorten | None) -> tuple[Completion, Prompt]:
     deadline = monotonic() + seconds
     while True:
         try:
-            return provider.complete(prompt, seconds=deadline - monotonic())
+            return provider.complete(prompt, seconds=deadline - monotonic()), prompt
         except ContextOverflow:
             shorter = shorten(prompt) if shorten else None
             if shorter is None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from minirag.knowledge import sdk
-from minirag.knowledge.llm import Completion, ContextOverflow, Finish, Prompt, tokens
+from minirag.knowledge.llm import Completion, ContextOverflow, Finish, LongerAnswer, Prompt, tokens
 from minirag.knowledge.llm.draft import draft
 
 if TYPE_CHECKING:
@@ -64,28 +64,26 @@ class OpenAIProvider:
     def _request(self, client: "openai.OpenAI", prompt: Prompt, seconds: float) -> Completion:
         import openai
 
-        deadline = monotonic() + seconds
-        while True:
-            try:
-                answer = client.chat.completions.create(
-                    model=self.model,
-                    messages=[{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}],
-                    timeout=max(0.001, deadline - monotonic()),
-                    **self._bounds(),
-                )
-            except openai.APIStatusError as error:
-                if error.code == "content_filter":
-                    return Completion("", self.model, 0, 0, self.name, "content_filter")
-                if error.status_code in sdk.TOO_LONG and (
-                    error.code == "context_length_exceeded" or _OVERFLOW.search(f"{error.type} {error.message}")
-                ):
-                    raise ContextOverflow(f"the passages are longer than {self.model} reads; ask for fewer") from None
-                # The name of a model, or of a deployment of one, does not always tell that it thinks.
-                if self._thinks or error.param not in {"temperature", "max_tokens"}:
-                    raise
-                self._thinks = True
-            else:
-                return self._read(answer, prompt)
+        try:
+            answer = client.chat.completions.create(
+                model=self.model,
+                messages=[{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}],
+                timeout=seconds,
+                **self._bounds(),
+            )
+        except openai.APIStatusError as error:
+            if error.code == "content_filter":
+                return Completion("", self.model, 0, 0, self.name, "content_filter")
+            if error.status_code in sdk.TOO_LONG and (
+                error.code == "context_length_exceeded" or _OVERFLOW.search(f"{error.type} {error.message}")
+            ):
+                raise ContextOverflow(f"the passages are longer than {self.model} reads; ask for fewer") from None
+            # The name of a model, or of a deployment of one, does not always tell that it thinks.
+            if self._thinks or error.param not in {"temperature", "max_tokens"}:
+                raise
+            self._thinks = True
+            raise LongerAnswer(f"{self.model} thinks before it answers; ask again") from None
+        return self._read(answer, prompt)
 
     def _bounds(self) -> dict[str, Any]:
         if self._thinks:
