@@ -114,8 +114,8 @@ class _FrontDoor(ABC):
             raise OutOfTime("The request could not be answered in time. Try again in a few seconds.") from error
         except RequestTooLarge as error:
             raise TooLarge(
-                "The request is larger than a function takes, 6 MB in all. "
-                "Larger files are sent by POST /api/v1/ingest/uploads."
+                "The request is larger than a function takes: 6 MB in all, in which a binary body takes a third more "
+                "than its size. Larger files are sent by POST /api/v1/ingest/uploads."
             ) from error
         except InvokeError as error:
             raise _bad_gateway(function) from error

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
 
-from functions.ask.compose import Answer, Citation
+from functions.ask.compose import Citation
 from functions.ask.explain import Explanation, Outcome
 from functions.ask.rank import Candidate
 from minirag.knowledge.chunks import Chunk
@@ -247,23 +247,14 @@ class AnswerOut:
     unsupported: list[str]
     provider: str
     model: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassagesOut:
+    """The passages that it was made from, best first."""
+
     count: int
     chunks: list[ChunkOut]
-
-    @classmethod
-    def of(cls, answer: Answer) -> "AnswerOut":
-        return cls(
-            answer=answer.text,
-            outcome=answer.outcome,
-            citations=[CitationOut.of(citation) for citation in answer.citations],
-            score=round(answer.score, 4),
-            answerability=None if answer.answerability is None else round(answer.answerability, 4),
-            unsupported=answer.unsupported,
-            provider=answer.provider,
-            model=answer.model,
-            count=len(answer.found),
-            chunks=[ChunkOut.of(candidate, chunk) for candidate, chunk in answer.found],
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,9 +267,9 @@ class GivenOut:
     request_id: str
 
 
-# As a dataclass it has the members of both, which are written apart and joined.
+# It has the members of all three, the last one's first; they are written apart and joined.
 @dataclass(frozen=True, kw_only=True)
-class AskOut(AnswerOut, GivenOut):
+class AskOut(PassagesOut, GivenOut, AnswerOut):
     """An answer.
 
     `score` is the supported share of its sentences, `unsupported` are the others; `answerability` how likely it is

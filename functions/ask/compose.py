@@ -133,7 +133,9 @@ def compose(caller: Caller, question: Question, providers: Sequence[Provider], *
     answered = bool(citations)
     timings = {"gather": gathered - started, "complete": completed - gathered, "verify": perf_counter() - completed}
     return Answer(
-        text=harmless(verified.text if answered else _no_answer(basis.retrieved)),
+        text=harmless(
+            verified.text if answered else _no_answer(basis.retrieved, filtered=bool(question.filters.given()))
+        ),
         outcome="answered" if answered else "no_answer",
         score=verified.score if answered else 0.0,
         answerability=support.probability(basis.signals) if basis.signals else None,
@@ -200,9 +202,11 @@ def _verify(
     return verified, citations
 
 
-def _no_answer(retrieved: Retrieved) -> str:
+def _no_answer(retrieved: Retrieved, *, filtered: bool) -> str:
     names = (without_markers(chunk.source_name) for _, chunk in retrieved.found)
     nearest = list(dict.fromkeys(names))[:_NEAREST]
+    if not nearest and filtered:
+        return "I don't know: in the documents that the filters let through there is nothing about this."
     if not nearest:
         return "I don't know: there is nothing in the documents about this."
     return f"I don't know: the documents do not answer this. Nearest to it: {', '.join(nearest)}."

@@ -28,7 +28,7 @@ class Given:
     def body(self, request_id: str) -> bytes:
         """The response, an AskOut."""
         own = GivenOut(answer_id=self.id, cached=self.cached, usage=self.usage, request_id=request_id)
-        return fragments.join(fragments.write(own), self.kept.body)
+        return fragments.join(self.kept.answer, fragments.write(own), self.kept.passages)
 
 
 def usage(facts: Facts, cached: Cached, duration_ms: float) -> UsageOut:

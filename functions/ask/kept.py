@@ -11,7 +11,7 @@ from zlib import crc32
 
 from pydantic import TypeAdapter
 
-from functions.ask.bodies import AnswerOut
+from functions.ask.bodies import AnswerOut, ChunkOut, CitationOut, PassagesOut
 from functions.ask.compose import Answer
 from minirag.knowledge import answers
 from minirag.runtime import fragments
@@ -35,16 +35,17 @@ class Facts:
 
 _facts: Final = TypeAdapter(Facts)
 _LAYOUT: Final = 1  # of what `pack` writes
-FORM: Final = fragments.form(Facts, AnswerOut, answers.Made, layout=_LAYOUT)
+FORM: Final = fragments.form(Facts, AnswerOut, PassagesOut, answers.Made, layout=_LAYOUT)
 """A part of the key: what was kept in another form is not found."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An answer; `body` and `row` are JSON objects: an AnswerOut and an answers.Made."""
+    """An answer; but for its facts JSON objects: an AnswerOut, a PassagesOut and an answers.Made."""
 
     facts: Facts
-    body: bytes
+    answer: bytes
+    passages: bytes
     row: bytes
 
     @classmethod
@@ -61,11 +62,12 @@ class Kept:
             model_usd=answer.model_usd,
             timings=answer.timings,
         )
-        return cls(facts, fragments.write(AnswerOut.of(answer)), fragments.write(_row(answer)))
+        parts = (_answer(answer), _passages(answer), _row(answer))
+        return cls(facts, *map(fragments.write, parts))
 
     def pack(self) -> bytes:
         """All of it as lines, the last of which tells whether the others are whole."""
-        lines = b"\n".join((_facts.dump_json(self.facts), self.body, self.row))
+        lines = b"\n".join((_facts.dump_json(self.facts), self.answer, self.passages, self.row))
         return b"%b\n%08x" % (lines, crc32(lines))
 
     @classmethod
@@ -74,8 +76,26 @@ class Kept:
         lines, _, checksum = packed.rpartition(b"\n")
         if checksum != b"%08x" % crc32(lines):
             raise ValueError("This is no answer, or not all of one.")
-        facts, body, row = lines.split(b"\n")
-        return cls(_facts.validate_json(facts), body, row)
+        facts, *parts = lines.split(b"\n")
+        return cls(_facts.validate_json(facts), *parts)
+
+
+def _answer(answer: Answer) -> AnswerOut:
+    return AnswerOut(
+        answer=answer.text,
+        outcome=answer.outcome,
+        citations=[CitationOut.of(citation) for citation in answer.citations],
+        score=round(answer.score, 4),
+        answerability=None if answer.answerability is None else round(answer.answerability, 4),
+        unsupported=answer.unsupported,
+        provider=answer.provider,
+        model=answer.model,
+    )
+
+
+def _passages(answer: Answer) -> PassagesOut:
+    chunks = [ChunkOut.of(candidate, chunk) for candidate, chunk in answer.found]
+    return PassagesOut(count=len(chunks), chunks=chunks)
 
 
 def _row(answer: Answer) -> answers.Made:

@@ -14,9 +14,9 @@ def write(value: object) -> bytes:
     return _adapter(kind).dump_json(value)
 
 
-def join(first: bytes, second: bytes) -> bytes:
-    """One object with the members of two, neither of which is empty or has a name of the other."""
-    return b"%b,%b" % (first[:-1], second[1:])
+def join(*objects: bytes) -> bytes:
+    """One object with the members of all, in their order; none is empty or has a name of another."""
+    return b"{%b}" % b",".join(one[1:-1] for one in objects)
 
 
 @cache
