@@ -107,11 +107,18 @@ class _Read:
         self.content = passage.content
         spans = sentences(passage.content)
         self.sentences = [_Part(start, end, frozenset(words(passage.content[start:end]))) for start, end in spans]
-        self.pairs = [_Part(one.start, two.end, one.terms | two.terms) for one, two in pairwise(self.sentences)]
-        # Where each word begins, here and in the same text with one blank between words.
         self._plain = " ".join(passage.content.split())
-        self._begins = [match.start() for match in _WORD.finditer(passage.content)]
-        self._begins_plain = [match.start() for match in _WORD.finditer(self._plain)]
+
+    # What follows is needed of few passages.
+    @cached_property
+    def pairs(self) -> list[_Part]:
+        return [_Part(one.start, two.end, one.terms | two.terms) for one, two in pairwise(self.sentences)]
+
+    @cached_property
+    def _begins(self) -> tuple[list[int], list[int]]:
+        """Where each word begins, here and in the same text with one blank between words."""
+        here, plain = ([match.start() for match in _WORD.finditer(text)] for text in (self.content, self._plain))
+        return here, plain
 
     @cached_property
     def known(self) -> names.Known:
@@ -129,8 +136,9 @@ class _Read:
         return None
 
     def _place(self, at: int) -> int:
-        word = bisect_right(self._begins_plain, at) - 1
-        return self._begins[word] + at - self._begins_plain[word]
+        here, plain = self._begins
+        word = bisect_right(plain, at) - 1
+        return here[word] + at - plain[word]
 
 
 def _within_word(text: str, at: int) -> bool:

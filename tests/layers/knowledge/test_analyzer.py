@@ -49,6 +49,15 @@ def test_words_that_are_remembered_one_by_one_are_those_of_the_whole_text(text: 
     assert words(text, language) == list(analyzer._analyzed(text, analysis_of(language), stop=False))
 
 
+def test_no_more_words_are_remembered_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(analyzer, "_REMEMBERED", 3)
+    known = analyzer._Words("en")
+    for number in range(10):
+        assert known[f"pumps{number}"] == (f"pumps{number}",)
+        assert len(known) <= 3
+    assert known["pumps"] == ("pump",)
+
+
 def test_each_language_has_its_own_endings_and_stop_words() -> None:
     assert terms("Los puertos y las casas", "es") == ["puert", "cas"]
     assert terms("Die Häuser und das Haus", "de") == ["haus", "haus"]

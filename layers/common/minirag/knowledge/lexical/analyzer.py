@@ -5,6 +5,7 @@ Documents and questions must go through the same analyzer: its VERSION is stored
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Final
 from unicodedata import normalize
@@ -43,6 +44,7 @@ _WORD: Final = regex.compile(
     regex.VERBOSE | regex.VERSION1,
 )
 _MAX_TERM: Final = 64
+_REMEMBERED: Final = 32768
 
 _STOP_WORDS: Final = Path(__file__).parent / "stopwords"
 # The languages whose stop words are known.
@@ -66,17 +68,27 @@ def terms(text: str, language: str | None = None) -> list[str]:
 def words(text: str, language: str | None = None) -> list[str]:
     """As `terms`, with the stop words: for comparing sentences, where they count."""
     analysis = analysis_of(language)
-    # No word reaches across white space, and sentences repeat their words: most are remembered.
-    return [
-        term
-        for word in text.split()
-        for term in (_of_word(word, analysis) if len(word) <= _MAX_TERM else _analyzed(word, analysis, stop=False))
-    ]
+    # No word reaches across white space, and sentences repeat their words: they are remembered, but for endless ones.
+    split = text.split()
+    if max(map(len, split), default=0) > _MAX_TERM:
+        return list(_analyzed(text, analysis, stop=False))
+    return list(chain.from_iterable(map(_words_in(analysis).__getitem__, split)))
 
 
-@lru_cache(maxsize=32768)
-def _of_word(word: str, analysis: str) -> tuple[str, ...]:
-    return tuple(_analyzed(word, analysis, stop=False))
+class _Words(dict[str, tuple[str, ...]]):
+    """What each word comes to in one analysis; all are forgotten when they are too many."""
+
+    def __init__(self, analysis: str) -> None:
+        self._analysis = analysis
+
+    def __missing__(self, word: str) -> tuple[str, ...]:
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        self[word] = found = tuple(_analyzed(word, self._analysis, stop=False))
+        return found
+
+
+_words_in: Final = cache(_Words)
 
 
 def _analyzed(text: str, language: str, *, stop: bool) -> Iterator[str]:
