@@ -29,6 +29,7 @@ EVERY: Final = (0, 1000, 300, 100, 30)
 PER_HOUR: Final = (200, 500, 1000, 2000, 5000)
 
 _CHUNKS: Final = 2000
+_MORE_CHUNKS: Final = 1_000_000  # more than are taken
 _COMPUTED: Final = 50_000  # questions, for a rate that is computed
 
 
@@ -77,7 +78,7 @@ def rate(found: Sequence[bool], workload: Workload) -> float:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.repeated", description="Measure the cache's hit rate.")
-    parser.add_argument("--hours", type=int, default=3, help="of 1,000 questions, the first of which does not count")
+    parser.add_argument("--hours", type=int, default=2, help="of 1,000 questions, the first of which does not count")
     arguments = parser.parse_args()
     with asking(_CHUNKS) as asker:
         print(f"{DISTINCT} different questions, asked by Zipf's law; load {os.getloadavg()[0]:.1f}")
@@ -94,12 +95,13 @@ def _measured(asker: Asker, length: int) -> None:
     taken: dict[bool, list[float]] = {True: [], False: []}
     differ = 0
     kept = 0.0
+    more = documents(texts.load(), _MORE_CHUNKS)
     for exponent in EXPONENTS:
         rates = []
         for every in EVERY:
             workload = Workload(exponent, every, PROMISED.per_hour)
             asked = sequence(exponent, length)
-            found = _ask(asker, questions, asked, workload, taken)
+            found = _ask(asker, questions, asked, workload, taken, more)
             differ += sum(one != other for one, other in zip(found, hits(asked, workload), strict=True))
             rates.append(rate(found, workload))
             if workload == PROMISED:
@@ -114,9 +116,14 @@ def _measured(asker: Asker, length: int) -> None:
 
 
 def _ask(
-    asker: Asker, questions: Sequence[str], asked: Sequence[int], workload: Workload, taken: dict[bool, list[float]]
+    asker: Asker,
+    questions: Sequence[str],
+    asked: Sequence[int],
+    workload: Workload,
+    taken: dict[bool, list[float]],
+    more: Iterator[Document],
 ) -> list[bool]:
-    """Whether each answer was there; milliseconds are added to `taken`, by that."""
+    """Whether each answer was there; milliseconds are added to `taken`, by that; `more` documents are ingested."""
     calls = [asker.call(question) for question in questions]
     made: dict[int, tuple[int, str]] = {}
     found = []
@@ -124,7 +131,7 @@ def _ask(
         client.flushall()
         for number, question in enumerate(asked):
             if ingests(workload, number):
-                _ingest(asker)
+                _ingest(asker, more)
             if question in made and number - made[question][0] >= workload.per_hour:
                 client.delete(made.pop(question)[1])
             took, response = calls[question]()
@@ -136,9 +143,9 @@ def _ask(
     return found
 
 
-def _ingest(asker: Asker) -> None:
-    [document] = documents(texts.load(), 1)
-    asker.add(Document("One more", document.passages, document.windows))
+def _ingest(asker: Asker, more: Iterator[Document]) -> None:
+    document = next(more)
+    asker.add(Document("One more", document.passages[:1], document.windows[:1]))
     # The worker merges after each, too; without that, searching would slow down from one to the next.
     asker.workspace.tidy()
 
