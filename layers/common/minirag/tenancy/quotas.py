@@ -156,7 +156,7 @@ def reserve(tx: Connection, workspace_id: UUID, day: date, dollars: Decimal) -> 
     if fits is None:
         assert limit is not None
         raise TooMany(
-            f"The workspace may spend {limit[0].normalize():f} dollars a month, and what is left of them is less than "
+            f"The workspace may spend {_dollars(limit[0])} dollars a month, and what is left of them is less than "
             "the question might cost. Name a model that costs less, or ask again once other questions have ended, an "
             "administrator has raised the limit, or the next month has begun (UTC).",
             code="cost_limit",
@@ -176,7 +176,7 @@ def check_question(
     """Raise TooMany if a question was not counted because a limit is reached; `identity` has counted it else."""
     if cost_limit is not None and cost_this_month is not None and cost_this_month >= cost_limit:
         raise TooMany(
-            f"The workspace may spend {cost_limit.normalize():f} dollars a month and has. It can ask again from the "
+            f"The workspace may spend {_dollars(cost_limit)} dollars a month and has. It can ask again from the "
             "first of the next month (UTC), or once an administrator raises the limit.",
             code="cost_limit",
             retry_after=_seconds_to_next_month(datetime.now(UTC)),
@@ -188,6 +188,11 @@ def check_question(
             code="request_limit",
             retry_after=_seconds_to_midnight(datetime.now(UTC)),
         )
+
+
+def _dollars(amount: Decimal) -> str:
+    """With cents, and with more digits where it has them."""
+    return f"{amount:.2f}" if amount == round(amount, 2) else f"{amount.normalize():f}"
 
 
 def _seconds_to_midnight(now: datetime) -> int:
