@@ -18,7 +18,7 @@ from minirag.runtime.single_flight import Done
 from minirag.tenancy.identity import Caller
 
 _KEPT_SECONDS: Final = 3600
-_KEPT_MAKESHIFT_SECONDS: Final = 10
+_KEPT_MAKESHIFT_SECONDS: Final = 10  # what may be better in a moment
 
 
 def answer(caller: Caller, question: Question, *, seconds: float) -> Given:

@@ -1,6 +1,8 @@
 """A cache, and models, for the tests of asking; without these they run without any."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
 
 import pytest
 
@@ -9,6 +11,8 @@ from minirag.knowledge import sdk
 from minirag.runtime import cache, settings
 from tests.fakes.anthropic_server import AnthropicServer
 from tests.fakes.openai_server import OpenAIServer
+
+Vendor = TypeVar("Vendor", OpenAIServer, AnthropicServer)
 
 
 @pytest.fixture
@@ -26,26 +30,28 @@ def caching(system: None, valkey: Valkey) -> Iterator[pytest.MonkeyPatch]:  # no
     settings.current.cache_clear()
 
 
-@pytest.fixture
-def openai(system: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAIServer]:  # noqa: ARG001
-    with OpenAIServer() as server:
-        monkeypatch.setenv("OPENAI_API_KEY", server.key)
-        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+@contextmanager
+def _asked(name: str, server: Vendor, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vendor]:
+    """The vendor `name` is this server, until all that the test has set is as before."""
+    with server:
+        monkeypatch.setenv(f"{name}_API_KEY", server.key)
+        monkeypatch.setenv(f"{name}_BASE_URL", server.url)
         settings.current.cache_clear()
         yield server
     monkeypatch.undo()
     settings.current.cache_clear()
+
+
+@pytest.fixture
+def openai(system: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAIServer]:  # noqa: ARG001
+    with _asked("OPENAI", OpenAIServer(), monkeypatch) as server:
+        yield server
 
 
 @pytest.fixture
 def anthropic(system: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[AnthropicServer]:  # noqa: ARG001
-    with AnthropicServer() as server:
-        monkeypatch.setenv("ANTHROPIC_API_KEY", server.key)
-        monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
-        settings.current.cache_clear()
+    with _asked("ANTHROPIC", AnthropicServer(), monkeypatch) as server:
         yield server
-    monkeypatch.undo()
-    settings.current.cache_clear()
 
 
 @pytest.fixture

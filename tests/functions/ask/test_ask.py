@@ -134,6 +134,13 @@ def test_an_empty_workspace_has_no_answer(api: httpx.Client, tenant: TestTenant)
     assert (answer["outcome"], answer["count"], answer["chunks"]) == ("no_answer", 0, [])
 
 
+@pytest.mark.usefixtures("wonders")
+def test_where_the_filters_let_nothing_through_the_answer_says_so(api: httpx.Client, tenant: TestTenant) -> None:
+    answer = ask(api, tenant, "Where did the lighthouse stand?", filters={"types": ["PDF"]})
+    assert (answer["outcome"], answer["count"]) == ("no_answer", 0)
+    assert "the filters let through" in answer["answer"]
+
+
 def test_a_question_may_come_as_a_form(api: httpx.Client, tenant: TestTenant, wonders: dict[str, str]) -> None:
     response = api.post("/api/v1/ask", headers=tenant.headers, data={"query": "Who burnt the temple?", "k": "2"})
     assert response.status_code == 200

@@ -618,6 +618,8 @@ def test_who_is_asked_first_and_how_much_a_prompt_may_have_are_settings(read: Ca
         read(MINIRAG_PROVIDER="llama")
     with pytest.raises(ValueError, match="MINIRAG_CONTEXT_TOKENS must be at least 1000"):
         read(MINIRAG_PROVIDER="", MINIRAG_CONTEXT_TOKENS="999")
+    with pytest.raises(ValueError, match="MINIRAG_ANSWERS_KEPT_DAYS must be at least 1"):
+        read(MINIRAG_PROVIDER="", MINIRAG_CONTEXT_TOKENS="", MINIRAG_ANSWERS_KEPT_DAYS="0")
 
 
 MODELS = ("gpt-4o-mini", "gpt-4o-2024-08-06", "gpt-4.1-mini", "gpt-5", "o3", "gpt-4", "gpt-4-turbo", "gpt-3.5-turbo")

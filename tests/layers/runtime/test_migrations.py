@@ -1,5 +1,6 @@
 """What the schema promises, read from the catalog: nobody needs to remember it for the next table."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -378,6 +379,17 @@ def test_the_oldest_answers_of_all_are_forgotten_with_what_people_thought_of_the
     for table, column in (("answers", "id"), ("answer_feedback", "answer_id")):
         statement = f"SELECT {column} FROM {table} WHERE {column} = ANY(%s)"
         assert superuser.execute(statement.encode(), (made,)).fetchall() == [(made[4],)]
+
+
+def test_no_answer_is_forgotten_on_the_day_it_was_given(
+    postgres: Postgres, superuser: psycopg.Connection[Any], make_tenant: Any
+) -> None:
+    new = _answer(superuser, make_tenant(), str(datetime.now(UTC)))
+    with psycopg.connect(postgres.app_url, autocommit=True) as connection:
+        with pytest.raises(psycopg.errors.InvalidParameterValue):
+            connection.execute("SELECT forget_answers(now() - interval '22 hours', 10)")
+        connection.execute("SELECT forget_answers(now() - interval '1 day', 10)")
+    assert superuser.execute("SELECT id FROM answers WHERE id = %s", (new,)).fetchall() == [(new,)]
 
 
 def test_what_a_deleted_document_was_quoted_in_is_emptied_down_to_the_unsupported_sentences(
